@@ -1,0 +1,59 @@
+"""What the harness asks of a task: batches to train on and numbers to be judged by."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any
+
+from archs.contract import Backbone
+
+from .rows import Batch
+
+
+class Task(ABC):
+    """A task as one family sees it.
+
+    name         as in tables ("language", "mqar")
+    vocab_size   ids that the model must be able to read and name
+    max_len      longest row that training or evaluation will show the model
+    digests      sha256 by name of everything the data depend on (corpus, tokenizer, windows, ...)
+    asked        one word for how this family is asked ("causal", "masked", "source <sep> target", ...)
+    baselines    metric values that need no model, {"unigram": {"continuation_bpb": 2.4}, ...}
+    """
+
+    name: str
+    vocab_size: int
+    max_len: int
+    digests: Mapping[str, str]
+    asked: str
+
+    @abstractmethod
+    def batch(self, seed: int, index: int, size: int) -> Batch:
+        """Training batch number `index` of `size` rows: a pure function of its arguments.
+
+        Being pure, it is the same for any number of workers and after any interruption.
+        """
+
+    @abstractmethod
+    def consumed_per_batch(self, size: int) -> int:
+        """Corpus tokens that every training batch of this size uses up."""
+
+    @abstractmethod
+    def bytes_per_token(self) -> float | None:
+        """Mean UTF-8 bytes of a corpus token in the training split; None where tokens are no text."""
+
+    @abstractmethod
+    def train_tokens(self) -> int | None:
+        """Tokens of the training split (one epoch); None for a generator that never repeats."""
+
+    @abstractmethod
+    def evaluate(self, model: Backbone, split: str, *, quick: bool = False) -> dict[str, Any]:
+        """Metrics by name of `model` on "validation" or "test".
+
+        quick: on fewer windows or examples, for curves during training.
+        """
+
+    @abstractmethod
+    def baselines(self) -> dict[str, dict[str, float]]:
+        """What a reader should compare with: {row name: {metric: value}}, on the test split."""
