@@ -70,10 +70,10 @@ def pad(arrays: Sequence[np.ndarray], fill: int) -> tuple[Tensor, Tensor | None]
 def collate(rows: Sequence[Row], consumed: int = 0) -> Batch:
     """Rows to one Batch; either all of them have a source or none has."""
     tokens, keep = pad([row.tokens for row in rows], PAD)
-    targets = torch.full_like(tokens, IGNORE)
-    for i, row in enumerate(rows):
-        targets[i, torch.as_tensor(row.at)] = torch.as_tensor(row.target, dtype=torch.int64)
+    targets = np.full(tokens.shape, IGNORE, dtype=np.int64)
+    for asked, row in zip(targets, rows, strict=True):
+        asked[row.at] = row.target
     source, source_keep = (None, None)
     if rows[0].source is not None:
         source, source_keep = pad([row.source for row in rows if row.source is not None], PAD)
-    return Batch(tokens, targets, keep, source, source_keep, consumed)
+    return Batch(tokens, torch.from_numpy(targets), keep, source, source_keep, consumed)

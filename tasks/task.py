@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from archs.contract import Backbone
@@ -18,8 +19,9 @@ class Task(ABC):
     vocab_size   ids that the model must be able to read and name
     max_len      longest row that training or evaluation will show the model
     digests      sha256 by name of everything the data depend on (corpus, tokenizer, windows, ...)
+    objective    name of the training objective ("causal", "masked", ...; "answers" for supervised tasks)
+    primary      the metric that selects a checkpoint ("continuation_bpb"); see higher_is_better
     asked        one word for how this family is asked ("causal", "masked", "source <sep> target", ...)
-    baselines    metric values that need no model, {"unigram": {"continuation_bpb": 2.4}, ...}
     """
 
     name: str
@@ -27,6 +29,9 @@ class Task(ABC):
     max_len: int
     digests: Mapping[str, str]
     asked: str
+    objective: str
+    primary: str
+    higher_is_better: bool
 
     @abstractmethod
     def batch(self, seed: int, index: int, size: int) -> Batch:
@@ -55,5 +60,9 @@ class Task(ABC):
         """
 
     @abstractmethod
-    def baselines(self) -> dict[str, dict[str, float]]:
-        """What a reader should compare with: {row name: {metric: value}}, on the test split."""
+    def baselines(self, split: str) -> dict[str, dict[str, float]]:
+        """What a reader should compare with, of the same split: {"unigram": {metric: value}, ...}."""
+
+    @abstractmethod
+    def save(self, folder: Path) -> None:
+        """Write what a finished run needs of the task besides its weights (tokenizer.json), if anything."""

@@ -1,0 +1,176 @@
+"""How a sequence knows its order: one base class, three hooks, of which a scheme overrides one."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from einops import rearrange, repeat
+from torch import Tensor, nn
+
+from archs.context import Context
+
+
+class Position(nn.Module):
+    """No positions at all, and the base of all schemes.
+
+    embed   adds to the embeddings, once (learned, sinusoidal).
+    rotate  turns queries and keys, in every self-attention (rotary).
+    bias    adds to the scores, in every self-attention (T5, ALiBi).
+
+    max_len: the longest sequence the scheme can name; None where there is no end.
+    """
+
+    max_len: int | None = None
+
+    def __init__(self, dim: int, causal: bool) -> None:
+        super().__init__()
+
+    @property
+    def acts_in_mixers(self) -> bool:
+        """Does the scheme need a mixer that reads positions?"""
+        return type(self).rotate is not Position.rotate or type(self).bias is not Position.bias
+
+    def reset_parameters(self) -> None:
+        """Schemes with a table fill it."""
+
+    def embed(self, x: Tensor, ctx: Context) -> Tensor:
+        """x (B, T, D) to the same."""
+        return x
+
+    def rotate(self, x: Tensor, ctx: Context) -> Tensor:
+        """Queries or keys (B, H, T, Dh) of this call's tokens to the same."""
+        return x
+
+    def bias(self, q_pos: Tensor, k_pos: Tensor) -> Tensor | None:
+        """q_pos (B | 1, T), k_pos (B | 1, S) to (B | 1, H, T, S). Depends on k_pos - q_pos alone."""
+        return None
+
+
+class Learned(Position):
+    """A learned vector per position, added to the embedding (GPT-2; BERT).
+
+    BERT adds one more vector, the embedding of token type 0, to every position. With a single type
+    that is a constant: it lives in this table, and the function is the same.
+    """
+
+    def __init__(self, dim: int, causal: bool, max_len: int) -> None:
+        super().__init__(dim, causal)
+        self.max_len = max_len
+        self.table = nn.Embedding(max_len, dim)
+
+    def reset_parameters(self) -> None:
+        nn.init.normal_(self.table.weight, std=0.02)
+
+    def embed(self, x: Tensor, ctx: Context) -> Tensor:
+        # A pad may stand beyond the table; what it is given is read by nobody.
+        return x + self.table(ctx.pos.clamp(max=self.table.num_embeddings - 1))
+
+
+class Sinusoidal(Position):
+    """sin and cos of pos / 10000^(2j / dim), added to the embedding (Vaswani et al. 2017, 3.5).
+
+    The first half of the width holds the sines, the second the cosines: a fixed permutation of the
+    paper's interleaving, which the first linear map absorbs.
+    """
+
+    def __init__(self, dim: int, causal: bool) -> None:
+        super().__init__(dim, causal)
+        if dim % 2:
+            raise ValueError(f"sinusoidal positions need an even width: dim={dim}")
+
+    def embed(self, x: Tensor, ctx: Context) -> Tensor:
+        angles = _angles(ctx.pos, x.shape[-1], 10000.0)
+        return x + torch.cat([angles.sin(), angles.cos()], -1).to(x.dtype)
+
+
+class Rotary(Position):
+    """Rotates pairs (j, j + Dh/2) of queries and keys by pos * theta^(-2j / Dh) (Su et al. 2021).
+
+    The half-split pairing of Llama and GPT-NeoX; tables in float32, as theirs.
+    """
+
+    def __init__(self, dim: int, causal: bool, theta: float = 10000.0) -> None:
+        super().__init__(dim, causal)
+        self.theta = theta
+
+    def rotate(self, x: Tensor, ctx: Context) -> Tensor:
+        cos, sin = ctx.once(("rotary", x.shape[-1], x.dtype), lambda: self._tables(x, ctx.pos))
+        first, second = x.chunk(2, -1)
+        return x * cos + torch.cat([-second, first], -1) * sin
+
+    def _tables(self, x: Tensor, pos: Tensor) -> tuple[Tensor, Tensor]:
+        """cos and sin (B | 1, 1, T, Dh) in x's dtype."""
+        if x.shape[-1] % 2:
+            raise ValueError(f"rotary positions need an even head_dim, not {x.shape[-1]}")
+        angles = repeat(_angles(pos, x.shape[-1], self.theta), "b t j -> b 1 t (two j)", two=2)
+        return angles.cos().to(x.dtype), angles.sin().to(x.dtype)
+
+
+class T5Bias(Position):
+    """A learned number per head and bucket of k - q, added to the scores (Raffel et al. 2020, 2.1).
+
+    Near distances have a bucket each, far ones share buckets that grow logarithmically up to
+    max_distance. An encoder splits the buckets between the two directions; a decoder looks back.
+    One table per stack, which all its layers share.
+    """
+
+    def __init__(self, dim: int, causal: bool, heads: int, buckets: int = 32, max_distance: int = 128) -> None:
+        super().__init__(dim, causal)
+        self.dim, self.causal = dim, causal
+        self.buckets, self.max_distance = buckets, max_distance
+        self.table = nn.Embedding(buckets, heads)
+        # It is a bias, by another name: decaying it would pull towards ignoring distance.
+        self.table.weight._no_weight_decay = True  # type: ignore[assignment]
+
+    def reset_parameters(self) -> None:
+        nn.init.normal_(self.table.weight, std=self.dim**-0.5)
+
+    def bucket(self, relative: Tensor) -> Tensor:
+        """k - q (int64, any shape) to bucket numbers.
+
+        The order of operations and the float32 are T5's own: distances 16, 32 and 64 land exactly on
+        whole numbers, and another order would round them to the neighbour.
+        """
+        buckets, offset = self.buckets, 0
+        if self.causal:
+            distance = (-relative).clamp(min=0)
+        else:
+            buckets //= 2
+            offset = (relative > 0) * buckets
+            distance = relative.abs()
+        exact = buckets // 2
+        log = torch.log(distance.float() / exact) / math.log(self.max_distance / exact)
+        far = (exact + (log * (buckets - exact)).long()).clamp(max=buckets - 1)
+        return offset + torch.where(distance < exact, distance, far)
+
+    def bias(self, q_pos: Tensor, k_pos: Tensor) -> Tensor:
+        relative = k_pos[:, None, :] - q_pos[:, :, None]
+        return rearrange(self.table(self.bucket(relative)), "b t s h -> b h t s")
+
+
+class Alibi(Position):
+    """-slope * |q - k| added to the scores, one slope per head (Press et al. 2022).
+
+    Slopes are 2^(-8 i / H); where H is no power of two, those of the power below, then every other
+    one of the power above.
+    """
+
+    slopes: Tensor
+
+    def __init__(self, dim: int, causal: bool, heads: int) -> None:
+        super().__init__(dim, causal)
+        power = 2 ** int(math.log2(heads))
+        slopes = [2 ** (-8 * i / power) for i in range(1, power + 1)]
+        slopes += [2 ** (-4 * i / power) for i in range(1, 2 * (heads - power), 2)]
+        self.register_buffer("slopes", torch.tensor(slopes), persistent=False)
+
+    def bias(self, q_pos: Tensor, k_pos: Tensor) -> Tensor:
+        distance = (k_pos[:, None, None, :] - q_pos[:, None, :, None]).abs()
+        return -self.slopes[:, None, None] * distance
+
+
+def _angles(pos: Tensor, dim: int, theta: float) -> Tensor:
+    """pos (B, T) to pos * theta^(-2j / dim), (B, T, dim / 2), float32."""
+    exponent = torch.arange(0, dim, 2, device=pos.device, dtype=torch.float32) / dim
+    return pos[..., None].float() * theta**-exponent

@@ -1,0 +1,144 @@
+"""Mamba's mixer: a selective state-space model (Gu & Dao 2023, "Mamba", figure 3)."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from archs.context import Context
+from archs.kernels import BACKENDS, causal_convolution, selective_scan
+
+DT_MIN, DT_MAX, DT_FLOOR = 1e-3, 1e-1, 1e-4  # step sizes at initialisation, as in the paper's code
+
+
+class S6State(NamedTuple):
+    """past (B, K-1, E): the inputs that the convolution still reads. h (B, E, N): the recurrent state."""
+
+    past: Tensor
+    h: Tensor
+
+
+class S6(nn.Module):
+    """A gated recurrence whose decay, input and readout depend on the token.
+
+    u ─┬─ in_proj ─ conv ─ silu ─ scan ─ * ─ out_proj ─       scan: h = exp(delta A) h + delta B x
+       └─ in_proj ─ silu ────────────────┘                          y = C h + D x
+
+    inner    E, channels of the recurrence; None: 2 dim.
+    state    N, state size per channel.
+    conv     K, taps of the depthwise convolution that gives a token its neighbours.
+    dt_rank  R, rank of the map to the step sizes delta; None: ceil(dim / 16).
+    backend  of the scan (archs.kernels.BACKENDS); None: the fastest there is.
+
+    It can only look back and has one input: ValueError for causal=False or cross=True.
+    """
+
+    reads_position = False
+
+    def __init__(
+        self,
+        dim: int,
+        causal: bool = True,
+        cross: bool = False,
+        inner: int | None = None,
+        state: int = 16,
+        conv: int = 4,
+        dt_rank: int | None = None,
+        backend: str | None = None,
+    ) -> None:
+        super().__init__()
+        if cross:
+            raise ValueError("S6 has no memory to read: cross-attention needs a mixer such as attention")
+        if not causal:
+            raise ValueError("S6 can only look back (causal=False asked): use a decoder, or another mixer")
+        if backend is not None and backend not in BACKENDS:
+            raise ValueError(f"S6: backend={backend!r} is unknown; use one of {', '.join(BACKENDS)} or null")
+        self.dim, self.inner, self.state, self.taps = dim, inner or 2 * dim, state, conv
+        self.dt_rank = dt_rank or math.ceil(dim / 16)
+        self.backend = backend
+        self.in_proj = nn.Linear(dim, 2 * self.inner, bias=False)  # rows: x, then the gate z
+        self.conv = nn.Conv1d(self.inner, self.inner, conv, groups=self.inner)  # holds the weights only
+        self.x_proj = nn.Linear(self.inner, self.dt_rank + 2 * state, bias=False)
+        self.dt_proj = nn.Linear(self.dt_rank, self.inner)
+        self.A_log = nn.Parameter(torch.empty(self.inner, state))
+        self.D = nn.Parameter(torch.empty(self.inner))
+        self.out_proj = nn.Linear(self.inner, dim, bias=False)
+        for parameter in (self.A_log, self.D, self.dt_proj.bias):
+            parameter._no_weight_decay = True  # type: ignore[attr-defined]
+        self.reset_parameters(depth=1)
+
+    @torch.no_grad()
+    def reset_parameters(self, depth: int) -> None:
+        """As mamba_ssm: torch's default for the maps, out_proj / sqrt(depth), A = -1..-N (S4D-real), D = 1.
+
+        The bias of delta starts at the inverse softplus of step sizes log-uniform in [0.001, 0.1], so
+        that channels begin with memories of different lengths.
+        """
+        for module in (self.in_proj, self.conv, self.x_proj, self.out_proj):
+            module.reset_parameters()
+        self.out_proj.weight.div_(math.sqrt(depth))
+        nn.init.uniform_(self.dt_proj.weight, -(self.dt_rank**-0.5), self.dt_rank**-0.5)
+        uniform = torch.rand_like(self.dt_proj.bias)
+        dt = (math.log(DT_MIN) + uniform * math.log(DT_MAX / DT_MIN)).exp().clamp(min=DT_FLOOR)
+        self.dt_proj.bias.copy_(dt + torch.log(-torch.expm1(-dt)))
+        self.A_log.copy_(torch.arange(1, self.state + 1).log().expand_as(self.A_log))
+        self.D.fill_(1.0)
+
+    def forward(self, u: Tensor, ctx: Context, state: S6State | None = None) -> tuple[Tensor, S6State | None]:
+        """u (B, T, dim) to (B, T, dim), and the state after the kept tokens if a state went in."""
+        w_x, w_z = self.in_proj.weight.chunk(2)
+        x, z = F.linear(u, w_x), F.linear(u, w_z)  # (B, T, E) each, contiguous as the kernels want them
+        past, h = (None, None) if state is None else (state.past.to(x.dtype), state.h)
+        v = causal_convolution(x, self.conv.weight.squeeze(1), self.conv.bias, past, self.backend)
+        dt, B, C = self.x_proj(v).split([self.dt_rank, self.state, self.state], -1)
+        delta = self._step_sizes(dt)
+        if state is not None and ctx.keep is not None:
+            delta = delta * ctx.keep[..., None]  # a step of size 0 leaves the state as it is
+        A = -torch.exp(self.A_log.to(torch.promote_types(self.A_log.dtype, torch.float32)))
+        y, h = selective_scan(v, delta, A, B, C, self.D, h, self.backend)
+        if state is not None:
+            state = S6State(_last_inputs(state.past, x, ctx.keep), h)
+        return self.out_proj(y * F.silu(z)), state
+
+    def _step_sizes(self, dt: Tensor) -> Tensor:
+        """delta (B, T, E). Not under autocast: half precision would round step sizes by a percent."""
+        weight, bias = self.dt_proj.weight, self.dt_proj.bias
+        with torch.autocast(dt.device.type, enabled=False):
+            return F.softplus(F.linear(dt.to(weight.dtype), weight, bias))
+
+    def init_state(
+        self,
+        batch: int,
+        max_len: int,
+        device: torch.device | str = "cpu",
+        dtype: torch.dtype = torch.float32,
+    ) -> S6State:
+        """The state before the first token, of the same size for every max_len."""
+        past = torch.zeros(batch, self.taps - 1, self.inner, device=device, dtype=dtype)
+        wide = torch.promote_types(dtype, torch.float32)  # a recurrence adds up what half precision rounds
+        return S6State(past, torch.zeros(batch, self.inner, self.state, device=device, dtype=wide))
+
+    def flops(self, T: int, S: int = 0) -> int:
+        """Forward FLOPs of one sequence of T tokens, the same for every S tokens before it."""
+        E, N, R = self.inner, self.state, self.dt_rank
+        maps = 2 * self.dim * 2 * E + 2 * E * (R + 2 * N) + 2 * R * E + 2 * E * self.dim
+        scan = 7 * E * N  # decay: product and exp; drive, decay * h, sum: 3; readout: 2
+        return T * (maps + 2 * self.taps * E + scan + 4 * E)  # 4E: delta x, D x and its sum, the gate
+
+    def state_bytes(self, T: int, S: int = 0, dtype: torch.dtype = torch.float32) -> int:
+        """Bytes of state of one sequence, the same for every T and S."""
+        wide = torch.promote_types(dtype, torch.float32)
+        return self.inner * ((self.taps - 1) * dtype.itemsize + self.state * wide.itemsize)
+
+
+def _last_inputs(past: Tensor, x: Tensor, keep: Tensor | None) -> Tensor:
+    """The K-1 newest kept inputs (B, K-1, E) of past followed by x (B, T, E), whose pads are in the tail."""
+    inputs = torch.cat([past, x.to(past.dtype)], 1)
+    if keep is None:
+        return inputs[:, x.shape[1] :]
+    newest = keep.sum(1)[:, None] + torch.arange(past.shape[1], device=x.device)  # (B, K-1)
+    return inputs.gather(1, newest[..., None].expand(-1, -1, x.shape[2]))

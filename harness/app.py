@@ -1,0 +1,111 @@
+"""A command of the toolkit: a Hydra application whose errors are one line and whose work loads late."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from importlib import import_module
+from typing import Any
+
+import hydra
+from hydra._internal.utils import get_args_parser
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.types import Override
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf, open_dict
+
+from .compose import load, ready
+from .diagnose import is_hydra, parse, refuse_additions
+from .errors import ConfigError, one_line_errors
+from .searchpath import conf_dir, load_plugins, make_loader
+
+__all__ = ["ConfigError", "main", "one_line_errors"]
+
+INTERRUPTED = 130  # exit status after Ctrl-C, as shells have it
+
+
+def main(command: str, worker: str) -> None:
+    """Run `worker.run(config)` with the configuration that the command line composes from conf/<command>.yaml.
+
+    The worker is imported, and torch with it, when everything that can be refused has been. What it
+    returns, if anything, is the exit status; under --multirun the largest counts.
+    """
+    statuses = [0]
+
+    def task(composed: DictConfig) -> int:
+        with one_line_errors():
+            config = ready(_with_hydra(composed), command, make_loader())
+            load_plugins()
+        status = import_module(worker).run(config) or 0
+        statuses.append(status)
+        return status
+
+    with one_line_errors():
+        precheck(command)
+    try:
+        hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name=command)(task)()
+    except KeyboardInterrupt:
+        raise SystemExit(INTERRUPTED) from None
+    if max(statuses):
+        raise SystemExit(max(statuses))
+
+
+def precheck(command: str, arguments: list[str] | None = None) -> None:
+    """Compose what the arguments ask for and refuse what is wrong with it, before Hydra starts."""
+    parser = get_args_parser()
+    args = parser.parse_args(arguments)
+    if args.hydra_help or args.shell_completion or args.experimental_rerun:
+        return
+    loader = make_loader(args.config_dir)
+    overrides = parse(args.overrides, loader)
+    searchpath = [o.value() for o in overrides if o.key_or_group == "hydra.searchpath"]
+    if searchpath:
+        loader = make_loader(args.config_dir, searchpath[-1])
+        overrides = parse(args.overrides, loader)
+    refuse_additions(overrides, loader)
+    name = args.config_name or command
+    working = not (args.help or args.cfg or args.info)
+    sweeping = args.multirun or _mode(loader, name, overrides) == RunMode.MULTIRUN
+    if not sweeping:
+        for override in overrides:
+            if override.is_sweep_override():
+                line = override.input_line
+                raise ConfigError(f"{line} is a sweep: add --multirun, or write {_as_list(line)} for a list")
+    for lines in variants(overrides):
+        ready(load(loader, name, lines), command, loader, values=working)
+
+
+def variants(overrides: list[Override]) -> Iterator[list[str]]:
+    """Every value of a sweep at least once: the first of each, then the others one at a time."""
+    choices: list[list[str]] = []
+    for override in overrides:
+        if override.is_discrete_sweep():
+            key = override.get_key_element()
+            choices.append([f"{key}={value}" for value in override.sweep_string_iterator()])
+        elif not override.is_sweep_override():
+            choices.append([override.input_line])
+    first = [options[0] for options in choices]
+    yield first
+    for place, options in enumerate(choices):
+        for option in options[1:]:
+            yield [*first[:place], option, *first[place + 1 :]]
+
+
+def _mode(loader: Any, name: str, overrides: list[Override]) -> RunMode | None:
+    """hydra.mode, which a primary file or an override may set."""
+    lines = [o.input_line for o in overrides if is_hydra(o) and not o.is_sweep_override()]
+    mode: RunMode | None = load(loader, name, lines).hydra.mode
+    return mode
+
+
+def _as_list(line: str) -> str:
+    key, _, value = line.partition("=")
+    return f"{key}=[{value}]"
+
+
+def _with_hydra(config: DictConfig) -> DictConfig:
+    """A job's configuration, with the `hydra` node that Hydra keeps apart."""
+    config = OmegaConf.create(config)
+    with open_dict(config):
+        config.hydra = HydraConfig.get()
+    return config

@@ -1,0 +1,113 @@
+"""Budgets: the same allowance for every architecture, and how much of it a run has used.
+
+One of four currencies. Tokens are corpus tokens consumed, before the objective touches them, so that
+masking or splitting a window costs the same as reading it; FLOPs are analytic; seconds count training
+alone, without evaluation and checkpoints.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from typing import Any
+
+from archs.contract import Backbone
+from tasks.rows import IGNORE, Batch
+from tasks.task import Task
+
+BACKWARD = 2  # the backward pass costs two forwards: one for the inputs, one for the weights
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What one training batch costs.
+
+    tokens: corpus tokens; positions: token positions the model processed (source included);
+    targets: positions that were scored; flops: forward and backward.
+    """
+
+    tokens: float
+    positions: float
+    targets: float
+    flops: float
+
+
+class CostModel:
+    """Analytic training cost of batches for one backbone, memoised by shape."""
+
+    def __init__(self, backbone: Backbone) -> None:
+        self._forward = lru_cache(maxsize=4096)(backbone.flops)
+
+    def __call__(self, batch: Batch) -> Cost:
+        rows, T = batch.tokens.shape
+        S = 0 if batch.source is None else batch.source.shape[1]
+        targets = int((batch.targets != IGNORE).sum())
+        # The head reads scored positions only; their mean over rows is exact since its cost is linear.
+        body = self._forward(T, S, 0) * rows
+        head = (self._forward(T, S, 1) - self._forward(T, S, 0)) * targets
+        return Cost(batch.consumed, rows * (T + S), targets, (1 + BACKWARD) * (body + head))
+
+
+@dataclass
+class Spent:
+    """What a run has used so far; saved with its checkpoints."""
+
+    batches: int = 0
+    steps: int = 0
+    tokens: float = 0
+    positions: float = 0
+    targets: float = 0
+    flops: float = 0
+    seconds: float = 0
+
+    def add(self, cost: Cost, world: int = 1) -> None:
+        self.batches += 1
+        self.tokens += cost.tokens * world
+        self.positions += cost.positions * world
+        self.targets += cost.targets * world
+        self.flops += cost.flops * world
+
+    def state(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Budget:
+    """kind: steps | tokens | flops | seconds; amount: how much of it."""
+
+    kind: str
+    amount: float
+
+    def steps(self, per_step: Cost) -> int | None:
+        """Optimiser steps this budget pays for at `per_step` (None: seconds, known only by running).
+
+        Rounded down, so that nobody spends more than the budget. Raises ValueError if not one step fits.
+        """
+        if self.kind == "seconds":
+            return None
+        unit = {"steps": 1.0, "tokens": per_step.tokens, "flops": per_step.flops}[self.kind]
+        steps = int(self.amount // unit)
+        if steps < 1:
+            raise ValueError(
+                f"budget.{self.kind}={self.amount:g} is less than one step, which takes {unit:,.0f}: "
+                f"raise it, or lower batch_size"
+            )
+        return steps
+
+    def fraction(self, spent: Spent, steps: int | None) -> float:
+        """Share of the budget that is used up, in [0, 1]; it drives schedules and evaluations."""
+        used = spent.seconds / self.amount if steps is None else spent.steps / steps
+        return min(1.0, used)
+
+
+SAMPLE = 16  # batches whose mean cost stands for a step where shapes vary (span corruption)
+
+
+def cost_per_step(task: Task, cost: CostModel, seed: int, batch_size: int, batches: int) -> Cost:
+    """Mean cost of one optimiser step of `batches` batches, from the first few of the run's own."""
+    costs = [cost(task.batch(seed, index, batch_size)) for index in range(SAMPLE)]
+    means = {
+        name: batches * sum(getattr(c, name) for c in costs) / len(costs)
+        for name in ("tokens", "positions", "targets", "flops")
+    }
+    return Cost(**means)

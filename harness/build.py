@@ -1,0 +1,206 @@
+"""From configuration to objects: backbones at a size, and tasks as one family sees them."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from hydra.utils import get_class, instantiate
+from omegaconf import DictConfig, OmegaConf
+
+from archs import parameter_counts, solve
+from archs.contract import Backbone, Family
+from tasks.task import Task
+from tasks.tokenizer import SPECIAL_TOKENS
+
+from .compose import compose
+from .counts import parse_count
+from .strict import check_signature
+
+# Keys that describe an architecture rather than construct it.
+DESCRIPTION = ("_target_", "sizing", "start")
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """An architecture at its size, ready to be built any number of times.
+
+    name      as on the command line (arch=NAME)
+    node      the resolved configuration, solved widths included
+    solved    {key: value} that `size=` chose; empty where the widths stand as written
+    """
+
+    name: str
+    node: dict[str, Any]
+    solved: dict[str, int]
+
+    @property
+    def family(self) -> Family:
+        return get_class(self.node["_target_"]).family
+
+    @property
+    def start(self) -> int | None:
+        """Id of the decoder's first token (encoder-decoders), else None."""
+        token = self.node.get("start")
+        return None if token is None else SPECIAL_TOKENS.index(token)
+
+    def build(self, vocab_size: int, device: torch.device | str = "cpu") -> Backbone:
+        return construct(self.node, vocab_size, device)
+
+
+def construct(node: Mapping[str, Any], vocab_size: int, device: torch.device | str = "cpu") -> Backbone:
+    """Build a resolved architecture node: its target gets the keys its signature accepts.
+
+    The other scalars (heads, hidden, ...) have done their work: parts read them by interpolation.
+    """
+    target = get_class(node["_target_"])
+    check_signature(node, target)
+    accepted = inspect.signature(target).parameters
+    chosen = {key: value for key, value in node.items() if key in accepted and key not in DESCRIPTION}
+    with torch.device(device):
+        return instantiate({"_target_": node["_target_"], **chosen}, vocab_size=vocab_size, _convert_="all")
+
+
+def unsized(config: DictConfig) -> Architecture:
+    """The architecture with its widths as written."""
+    return Architecture(config.choices.arch, _resolved(config), {})
+
+
+def architecture(config: DictConfig, vocab_size: int) -> Architecture:
+    """Solve `config.arch` for `config.size` non-embedding parameters (null: the widths as written).
+
+    Raises ValueError if the architecture declares no `sizing`, or no width comes within 2%.
+    """
+    name, size = config.choices.arch, config.size
+    if size is None:
+        return unsized(config)
+    sizing = config.arch.get("sizing")
+    if sizing is None:
+        raise ValueError(
+            f"arch={name} declares no sizing, so size={size} cannot be met: add to its YAML, for example, "
+            "sizing: {width: dim, multiple: 16, fine: hidden, depth: {200k: 4, 1M: 5}}, or pass size=null"
+        )
+
+    def factory(**widths: int) -> Backbone:
+        return construct(_resolved(config, widths), vocab_size, "meta")
+
+    rule = OmegaConf.to_container(sizing, resolve=True)
+    assert isinstance(rule, dict)
+    depth = {parse_count(at): layers for at, layers in rule.pop("depth").items()}
+    solved = solve(factory, size, depth=depth, **rule)
+    return Architecture(name, _resolved(config, solved), solved)
+
+
+def _resolved(config: DictConfig, widths: Mapping[str, int] | None = None) -> dict[str, Any]:
+    config = OmegaConf.create({"arch": config.arch})  # a copy: the caller's stays as composed
+    for key, value in (widths or {}).items():
+        OmegaConf.update(config, f"arch.{key}", value)
+    node = OmegaConf.to_container(config.arch, resolve=True)
+    assert isinstance(node, dict)
+    return node
+
+
+def build(self, vocab_size: int, device: torch.device | str = "cpu") -> Backbone:
+    return construct(self.node, vocab_size, device)
+
+
+def construct(node: Mapping[str, Any], vocab_size: int, device: torch.device | str = "cpu") -> Backbone:
+    """Build a resolved architecture node: its target gets the keys its signature accepts.
+
+    The other scalars (heads, hidden, ...) have done their work: parts read them by interpolation.
+    """
+    target = get_class(node["_target_"])
+    check_signature(node, target)
+    accepted = inspect.signature(target).parameters
+    chosen = {key: value for key, value in node.items() if key in accepted and key not in DESCRIPTION}
+    with torch.device(device):
+        return instantiate({"_target_": node["_target_"], **chosen}, vocab_size=vocab_size, _convert_="all")
+
+
+def unsized(config: DictConfig) -> Architecture:
+    """The architecture with its widths as written."""
+    return Architecture(config.choices.arch, _resolved(config), {})
+
+
+def architecture(config: DictConfig, vocab_size: int) -> Architecture:
+    """Solve `config.arch` for `config.size` non-embedding parameters (null: the widths as written).
+
+    Raises ValueError if the architecture declares no `sizing`, or no width comes within 2%.
+    """
+    name, size = config.choices.arch, config.size
+    if size is None:
+        return unsized(config)
+    sizing = config.arch.get("sizing")
+    if sizing is None:
+        raise ValueError(
+            f"arch={name} declares no sizing, so size={size} cannot be met: add to its YAML, for example, "
+            "sizing: {width: dim, multiple: 16, fine: hidden, depth: {200k: 4, 1M: 5}}, or pass size=null"
+        )
+
+    def factory(**widths: int) -> Backbone:
+        return construct(_resolved(config, widths), vocab_size, "meta")
+
+    rule = OmegaConf.to_container(sizing, resolve=True)
+    assert isinstance(rule, dict)
+    depth = {parse_count(at): layers for at, layers in rule.pop("depth").items()}
+    solved = solve(factory, size, depth=depth, **rule)
+    return Architecture(name, _resolved(config, solved), solved)
+
+
+def _resolved(config: DictConfig, widths: Mapping[str, int] | None = None) -> dict[str, Any]:
+    config = OmegaConf.create({"arch": config.arch})  # a copy: the caller's stays as composed
+    for key, value in (widths or {}).items():
+        OmegaConf.update(config, f"arch.{key}", value)
+    node = OmegaConf.to_container(config.arch, resolve=True)
+    assert isinstance(node, dict)
+    return node
+
+
+def composed(overrides: Sequence[str], config_name: str = "train") -> DictConfig:
+    """Compose a primary configuration outside a command, e.g. composed(["arch=mamba", "size=1M"])."""
+    active = GlobalHydra.instance().hydra  # a command may be running: give its Hydra back afterwards
+    GlobalHydra.instance().clear()
+    try:
+        with initialize_config_module("harness.conf", version_base="1.3", job_name=config_name):
+            return compose(config_name, overrides=list(overrides))
+    finally:
+        if active is not None:
+            GlobalHydra.instance().initialize(active)
+
+
+def build(
+    arch: str, *, size: str | int | None = None, vocab_size: int, overrides: Sequence[str] = ()
+) -> Backbone:
+    """The Python door to an architecture: `build("gpt", size="1M", vocab_size=2048)`.
+
+    overrides: as on the command line, e.g. ["arch/mlp=swiglu", "arch.dropout=0.1"].
+    """
+    config = compose("train", [f"arch={arch}", f"size={'null' if size is None else size}", *overrides])
+    return architecture(config, vocab_size).build(vocab_size)
+
+
+def make_task(config: DictConfig, arch: Architecture) -> Task:
+    """The configured task as this architecture's family sees it.
+
+    A task that trains on a corpus takes it, its tokenizer and the objective; a generator takes none.
+    """
+    node = OmegaConf.to_container(config.task, resolve=True)
+    assert isinstance(node, dict)
+    accepted = inspect.signature(get_class(node["_target_"])).parameters
+    given: dict[str, Any] = {"family": arch.family, "start": arch.start}
+    for part in ("corpus", "tokenizer", "objective"):
+        if part in accepted:
+            given[part] = instantiate(config[part], _convert_="all")
+    if "cache_dir" in accepted:
+        given["cache_dir"] = Path(config.cache_dir).expanduser()
+    return instantiate(node, **given, _convert_="all")
+
+
+def describe(backbone: Backbone) -> dict[str, int]:
+    """{total, non_embedding, active} parameters."""
+    assert isinstance(backbone, torch.nn.Module)
+    return dict(parameter_counts(backbone))

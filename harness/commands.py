@@ -1,0 +1,61 @@
+"""The commands: each binds conf/<name>.yaml to the module that does the work."""
+
+from __future__ import annotations
+
+import sys
+
+from .app import main
+
+WORKERS = {
+    "train": "harness.train",
+    "compare": "harness.study",
+    "eval": "harness.evaluate",
+    "bench": "harness.bench",
+    "report": "harness.report",
+    "generate": "harness.generate",
+    "list": "harness.listing",
+}
+
+
+def train() -> None:
+    """archs-train: train one architecture on one task."""
+    main("train", WORKERS["train"])
+
+
+def compare() -> None:
+    """archs-compare: run a study, then its table and report."""
+    main("compare", WORKERS["compare"])
+
+
+def evaluate() -> None:
+    """archs-eval: measure a finished run again."""
+    main("eval", WORKERS["eval"])
+
+
+def bench() -> None:
+    """archs-bench: time and memory against sequence length."""
+    main("bench", WORKERS["bench"])
+
+
+def report() -> None:
+    """archs-report: tables and plots from run records."""
+    main("report", WORKERS["report"])
+
+
+def generate() -> None:
+    """archs-generate: text from a finished run."""
+    main("generate", WORKERS["generate"])
+
+
+def list_() -> None:
+    """archs-list: what can be chosen."""
+    main("list", WORKERS["list"])
+
+
+if __name__ == "__main__":  # python -m harness.commands train ..., where nothing is installed
+    if len(sys.argv) < 2 or sys.argv[1] not in WORKERS:
+        print(f"usage: python -m harness.commands {{{','.join(WORKERS)}}} ...", file=sys.stderr)
+        raise SystemExit(2)
+    command = sys.argv.pop(1)
+    sys.argv[0] = f"archs-{command}"
+    main(command, WORKERS[command])

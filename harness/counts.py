@@ -1,0 +1,41 @@
+"""Counts as people write them: 5e6, 2M, 200k, 1_000."""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal
+
+UNITS = {"": 1, "k": 10**3, "K": 10**3, "M": 10**6, "G": 10**9, "B": 10**9, "T": 10**12, "P": 10**15}
+_COUNT = re.compile(r"\+?(\d[\d_]*\.?\d*(?:[eE]\+?\d{1,3})?)([kKMGBTP]?)")
+
+
+def parse_count(value: object) -> int:
+    """A whole number >= 0 from 2000000, 2e6, "2M" or "200k".
+
+    Units: k, M, G or B, T, P (powers of 1000). Raises ValueError where the value is no whole number.
+    """
+    text = str(value)
+    found = None if isinstance(value, bool) else _COUNT.fullmatch(text.strip())
+    if found is not None:
+        number = Decimal(found[1].replace("_", "")) * UNITS[found[2]]
+        if number == int(number):
+            return int(number)
+    raise ValueError(f"{text!r} is not a count: write a whole number such as 2000000, 2e6, 2M or 200k")
+
+
+def is_count(value: object) -> bool:
+    """Whether `parse_count` takes it."""
+    try:
+        parse_count(value)
+    except ValueError:
+        return False
+    return True
+
+
+def format_count(count: int) -> str:
+    """The shortest exact form: 2000000 is "2M", 1500000 "1.5M", 12345 stays "12345"."""
+    for unit in "TGMk":
+        scaled = Decimal(count) / UNITS[unit]
+        if scaled >= 1 and scaled == scaled.quantize(Decimal("0.1")):
+            return f"{scaled.normalize():f}{unit}"
+    return str(count)

@@ -1,0 +1,92 @@
+"""Finished runs as objects: `load(run_dir)` and weights to start from. No pickle is ever read."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from omegaconf import OmegaConf
+from safetensors.torch import load_file
+
+from archs.contract import Backbone
+from tasks.task import Task
+from tasks.tokenizer import Tokenizer
+
+from .build import Architecture, make_task
+
+FILES = ("config.yaml", "model.safetensors", "run.json")
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A finished run: its backbone in eval mode and its resolved configuration."""
+
+    folder: Path
+    config: dict[str, Any]
+    arch: Architecture
+    backbone: Backbone
+
+    @cached_property
+    def task(self) -> Task:
+        """The task as the run saw it, made again from its data."""
+        task = make_task(OmegaConf.create(self.config), self.arch)
+        before = json.loads((self.folder / "run.json").read_text())["digests"]
+        changed = [name for name, digest in task.digests.items() if before.get(name) != digest]
+        if changed:
+            raise ValueError(
+                f"run={self.folder}: the data have changed since it was trained: {', '.join(changed)}"
+            )
+        return task
+
+    @cached_property
+    def tokenizer(self) -> Tokenizer | None:
+        """The run's own tokenizer; None where the task has no text."""
+        path = self.folder / "tokenizer.json"
+        return Tokenizer.load(path) if path.exists() else None
+
+
+def run_folder(path: str | Path) -> Path:
+    """`path` as the folder of a finished run. Raises ValueError naming what is missing."""
+    folder = Path(path).expanduser()
+    if not folder.is_dir():
+        near = sorted(str(p.parent) for p in folder.parent.glob("*/run.json"))[:3]
+        hint = f"; here are {', '.join(near)}" if near else ""
+        raise ValueError(f"run={path} is not a folder{hint}")
+    missing = [name for name in FILES if not (folder / name).exists()]
+    if missing:
+        raise ValueError(f"run={path} is not a finished run: it has no {', '.join(missing)}")
+    return folder
+
+
+def load(path: str | Path) -> Loaded:
+    """Load a finished run from its folder. Its task and tokenizer are read when they are asked for."""
+    folder = run_folder(path)
+    config = yaml.safe_load((folder / "config.yaml").read_text())
+    arch = Architecture(config["choices"]["arch"], config["arch"], {})
+    backbone = arch.build(json.loads((folder / "run.json").read_text())["vocab_size"])
+    assert isinstance(backbone, torch.nn.Module)
+    backbone.load_state_dict(load_file(folder / "model.safetensors"))
+    backbone.eval()
+    return Loaded(folder, config, arch, backbone)
+
+
+def init_weights(backbone: Backbone, path: Path) -> None:
+    """Start `backbone` from a finished run's weights; its shapes and its tokenizer must be the same."""
+    folder = run_folder(path)
+    config = yaml.safe_load((folder / "config.yaml").read_text())
+    assert isinstance(backbone, torch.nn.Module)
+    found, wanted = load_file(folder / "model.safetensors"), backbone.state_dict()
+    for name in sorted(found.keys() | wanted.keys()):
+        theirs, ours = found.get(name), wanted.get(name)
+        if theirs is None or ours is None or theirs.shape != ours.shape:
+            shape = [None if t is None else tuple(t.shape) for t in (theirs, ours)]
+            raise ValueError(
+                f"init_from={path} ({config['choices']['arch']}) does not fit: {name} is {shape[0]} there and "
+                f"{shape[1]} here; use the same arch, size and tokenizer"
+            )
+    backbone.load_state_dict(found)

@@ -1,0 +1,177 @@
+"""The Lightning side of training: one module for every family, fed by pure batches."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import lightning as L
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from archs import decay_groups
+from archs.contract import Backbone
+from tasks.rows import IGNORE, Batch
+from tasks.task import Task
+
+from .budget import Budget, CostModel, Spent
+
+ENDLESS = 2**31  # batches offered under budget=seconds, where the clock decides
+
+
+def derived_seed(*names: object) -> int:
+    """An independent 63-bit seed for a named purpose, e.g. derived_seed(seed, "init")."""
+    digest = hashlib.sha256("/".join(map(str, names)).encode()).digest()
+    return int.from_bytes(digest[:8], "big") >> 1
+
+
+def scored_loss(backbone: Backbone, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+    """Mean cross-entropy in nats over the scored positions, and the backbone's own weighted losses.
+
+    The head reads only positions that have a target: for masked language models that is a sixth of them.
+    """
+    output = backbone(  # type: ignore[operator]  # a Protocol cannot be an nn.Module too
+        batch.tokens, batch.keep, source=batch.source, source_keep=batch.source_keep
+    )
+    asked = batch.targets != IGNORE
+    if bool(asked.all()):
+        hidden, targets = output.hidden.flatten(0, 1), batch.targets.flatten()
+    else:
+        hidden, targets = output.hidden[asked], batch.targets[asked]
+    return F.cross_entropy(backbone.head(hidden), targets), output.aux
+
+
+class Training(L.LightningModule):
+    """Trains a backbone on a task within a budget; everything random is keyed on (seed, batch number).
+
+    spent: what the run has used up. `steps`: optimiser steps the budget pays for (None: seconds).
+    """
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        *,
+        budget: Budget,
+        steps: int | None,
+        optim: Mapping[str, Any],
+        seed: int,
+    ) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.budget = budget
+        self.steps = steps
+        self.optim = optim
+        self.seed = seed
+        self.spent = Spent()
+        self.cost = CostModel(backbone)
+        self.loss = torch.tensor(math.nan)  # of the last batch, on its device
+        self._lap = 0.0
+
+    @property
+    def progress(self) -> float:
+        """Share of the budget used up, in [0, 1]."""
+        return self.budget.fraction(self.spent, self.steps)
+
+    # Time spent on evaluation and checkpoints is not training time: the clock runs from the start of a
+    # batch to its end, and fetching the next one (which is training) is added by `resume_clock`.
+
+    def resume_clock(self) -> None:
+        self._lap = time.perf_counter()
+
+    def read_clock(self) -> None:
+        now = time.perf_counter()
+        self.spent.seconds += now - self._lap
+        self._lap = now
+
+    def on_train_start(self) -> None:
+        self.resume_clock()
+
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        # Dropout is keyed on the batch number, so that a resumed run draws what it would have drawn.
+        torch.manual_seed(derived_seed(self.seed, "dropout", self.spent.batches, self.global_rank))
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        loss, aux = scored_loss(self.backbone, batch)
+        self.loss = loss.detach()
+        return loss + sum(aux.values()) if aux else loss
+
+    def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
+        self.spent.add(self.cost(batch), self.trainer.world_size)
+        self.spent.steps = self.trainer.global_step
+        self.read_clock()
+        if self.steps is None and self.spent.seconds >= self.budget.amount:
+            self.trainer.should_stop = True
+
+    def configure_optimizers(self) -> Any:
+        optim = self.optim
+        assert isinstance(self.backbone, torch.nn.Module)
+        optimizer = torch.optim.AdamW(
+            decay_groups(self.backbone, optim["weight_decay"]),
+            lr=optim["lr"],
+            betas=tuple(optim["betas"]),
+            eps=optim["eps"],
+            fused=True,
+        )
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda _: self.rate(self.progress))
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def rate(self, progress: float) -> float:
+        """Share of the peak learning rate: linear warm-up, then a cosine down to final_lr_fraction."""
+        warmup, floor = self.optim["warmup"], self.optim["final_lr_fraction"]
+        # One step ahead: the scheduler sets the rate of the next step, and the first step must move.
+        if self.steps is not None:
+            progress = min(1.0, progress + 1 / self.steps)
+        if progress < warmup:
+            return progress / warmup
+        if self.optim["schedule"] == "constant":
+            return 1.0
+        phase = (progress - warmup) / max(1e-9, 1 - warmup)
+        return floor + (1 - floor) * (1 + math.cos(math.pi * phase)) / 2
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["spent"] = self.spent.state()
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self.spent = Spent(**checkpoint["spent"])
+
+
+class Batches(Dataset[Batch]):
+    """Batch number i of a run; ranks of a distributed run interleave."""
+
+    def __init__(self, task: Task, seed: int, size: int, rank: int = 0, world: int = 1) -> None:
+        self.task, self.seed, self.size, self.rank, self.world = task, seed, size, rank, world
+
+    def __getitem__(self, index: int) -> Batch:
+        return self.task.batch(self.seed, index * self.world + self.rank, self.size)
+
+
+class Loader(DataLoader[Batch]):
+    """Batches `first` to `total`: all there is to know to go on where a run stopped."""
+
+    def __init__(self, batches: Batches, first: int, total: int, workers: int) -> None:
+        # A private generator: making an iterator would otherwise draw from the global one.
+        super().__init__(
+            batches,
+            batch_size=None,
+            sampler=range(first, total),
+            num_workers=workers,
+            generator=torch.Generator(),
+        )
+        self.total = total
+
+    def __len__(self) -> int:
+        return self.total  # Lightning counts a resumed run's batches from its very first one
+
+    # Lightning warns that a loader without these two cannot be resumed; this one needs no state, since
+    # `first` comes from the checkpoint and a batch is a pure function of its number.
+
+    def state_dict(self) -> dict[str, int]:
+        return {}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        pass

@@ -1,0 +1,77 @@
+"""How an architecture looks in every plot: a colour, dash and marker per name, told apart without colour too."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable
+from typing import NamedTuple
+
+
+class Colour(NamedTuple):
+    """A CSS variable with its value on a light and on a dark page."""
+
+    variable: str
+    light: str
+    dark: str
+
+
+# After Okabe and Ito (2008), darkened on white and lightened on black until each has a contrast above 3:1.
+SERIES = (
+    Colour("--series-0", "#0068a8", "#5ab4f0"),  # blue
+    Colour("--series-1", "#c74e00", "#ff9248"),  # vermilion
+    Colour("--series-2", "#00805c", "#35c79a"),  # green
+    Colour("--series-3", "#a8437f", "#ee9dcb"),  # purple
+    Colour("--series-4", "#8a6d00", "#e5c33c"),  # ochre
+    Colour("--series-5", "#3b4cc0", "#a3b1ff"),  # indigo
+    Colour("--series-6", "#8c2d04", "#e08a6a"),  # brown
+    Colour("--series-7", "#4d6b78", "#a9c4d0"),  # slate
+)
+INK = Colour("--ink", "#1c2128", "#e6e9ee")
+FAINT = Colour("--faint", "#66707c", "#9aa4b1")
+RULE = Colour("--rule", "#d5dae0", "#363d47")
+COLOURS = (*SERIES, INK, FAINT, RULE)
+
+KNOWN = {"gpt": 0, "bert": 1, "t5": 2, "mamba": 3, "llama": 4, "mamba2": 5, "bart": 6, "roberta": 7}
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<")
+DASHES: tuple[str | tuple[int, tuple[float, ...]], ...] = (
+    "-",
+    (0, (5, 1.5)),
+    (0, (3, 1, 1, 1)),
+    (0, (1.2, 1)),
+)
+
+
+class Look(NamedTuple):
+    """Matplotlib's arguments for one architecture."""
+
+    color: str
+    marker: str
+    linestyle: str | tuple[int, tuple[float, ...]]
+
+
+def look(arch: str, twin: int = 0) -> Look:
+    """The look of an architecture, the same everywhere; `twin` counts rows of one name in a plot."""
+    slot = KNOWN.get(arch, int(hashlib.sha256(arch.encode()).hexdigest(), 16))
+    return Look(
+        SERIES[slot % len(SERIES)].light,
+        MARKERS[(slot + twin) % len(MARKERS)],
+        DASHES[(slot + twin) % len(DASHES)],
+    )
+
+
+def css(colours: Iterable[Colour] = COLOURS, dark: bool = False) -> str:
+    """`--ink: #1c2128; ...`, to stand inside a CSS rule."""
+    return " ".join(f"{c.variable}: {c.dark if dark else c.light};" for c in colours)
+
+
+def adaptive(svg: str) -> str:
+    """`svg` with its colours as CSS variables, so that the page around it decides between light and dark."""
+    by_light = {c.light: f"var({c.variable}, {c.light})" for c in COLOURS}
+    return re.sub("|".join(by_light), lambda found: by_light[found.group()], svg)
+
+
+def standalone(svg: str) -> str:
+    """An adaptive SVG that is a file of its own: it follows the viewer's colour scheme by itself."""
+    rules = f":root {{ {css()} }} @media (prefers-color-scheme: dark) {{ :root {{ {css(dark=True)} }} }}"
+    return svg.replace("<defs>", f"<style>{rules}</style>\n <defs>", 1)

@@ -1,0 +1,61 @@
+"""A run, planned: everything that can be refused is refused here, before anything is written."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from archs.contract import Backbone
+from tasks.task import Task
+
+from .budget import Budget, Cost, CostModel, cost_per_step
+from .build import Architecture, architecture, make_task, unsized
+from .identity import identity, run_name
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run will do and where.
+
+    outline   the backbone on the meta device: shapes and costs without memory
+    per_step  mean cost of an optimiser step; steps: how many the budget pays for (None: seconds)
+    folder    results_dir/study_name/name-identity
+    """
+
+    config: dict[str, Any]
+    arch: Architecture
+    task: Task
+    outline: Backbone
+    budget: Budget
+    per_step: Cost
+    steps: int | None
+    identity: str
+    folder: Path
+
+
+def plan(config: DictConfig) -> Plan:
+    """Resolve `config` into a Plan. Raises ValueError, in one line, for whatever cannot be run."""
+    task = make_task(config, unsized(config))
+    arch = architecture(config, task.vocab_size)
+    outline = arch.build(task.vocab_size, "meta")
+    if outline.max_len is not None and task.max_len > outline.max_len:
+        raise ValueError(
+            f"task={task.name} needs {task.max_len} positions but arch={arch.name} has a position table of "
+            f"{outline.max_len}: raise arch.position.max_len, shorten the task, or pick arch/position=rope"
+        )
+    kind = config.budget.kind
+    budget = Budget(kind, float(config.budget[kind]))
+    accumulate = int(config.trainer.accumulate_grad_batches)
+    per_step = cost_per_step(task, CostModel(outline), config.seed, config.batch_size, accumulate)
+    resolved = OmegaConf.to_container(config, resolve=True)
+    assert isinstance(resolved, dict)
+    resolved["arch"] = arch.node
+    extras = {"digests": dict(task.digests), "solved": arch.solved}
+    key = identity(resolved, extras)
+    folder = Path(config.results_dir) / config.study_name / f"{run_name(resolved)}-{key}"
+    return Plan(
+        resolved, arch, task, outline, budget, per_step, budget.steps(per_step), key, folder.resolve()
+    )

@@ -1,0 +1,64 @@
+"""Where configuration comes from: our conf/, installed plugins, and the user's own folders."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from importlib.metadata import entry_points
+from pathlib import Path
+
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.utils import create_config_search_path
+from hydra.core.config_search_path import ConfigSearchPath, SearchPathQuery
+from hydra.core.plugins import Plugins
+from hydra.plugins.search_path_plugin import SearchPathPlugin
+
+from .errors import ConfigError
+
+
+def conf_dir() -> Path:
+    """Our YAML: inside the installed package, or beside it in a checkout (an editable install too)."""
+    package = Path(__file__).parent
+    installed = package / "conf"
+    return installed if installed.is_dir() else package.parent / "conf"
+
+
+class PluginConf(SearchPathPlugin):
+    """Adds the YAML of installed plugins: entry points `archs.conf`, whose value names a package."""
+
+    def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
+        for entry in entry_points(group="archs.conf"):
+            search_path.append(provider=entry.name, path=f"pkg://{entry.value}")
+
+
+def register() -> None:
+    """Make Hydra look where we look, and let `_target_: mymodule.Net` find the user's modules.
+
+    The current directory goes last, so that a user's tasks.py shadows nothing of ours.
+    """
+    plugins = Plugins.instance()
+    if PluginConf not in plugins.discover(SearchPathPlugin):
+        plugins.register(PluginConf)
+    if os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())
+
+
+def load_plugins() -> None:
+    """Import what plugins registered under the entry points `archs.plugins`."""
+    for entry in entry_points(group="archs.plugins"):
+        entry.load()
+
+
+def make_loader(config_dir: str | None = None, searchpath: Sequence[str] = ()) -> ConfigLoaderImpl:
+    """Hydra's config loader over conf/, plugins, `--config-dir` and `hydra.searchpath` folders."""
+    register()
+    path = create_config_search_path(str(conf_dir()))
+    schema = SearchPathQuery(provider="schema", path=None)
+    if config_dir is not None:
+        if not Path(config_dir).is_dir():
+            raise ConfigError(f"--config-dir {config_dir}: no such folder")
+        path.prepend("command-line", f"file://{Path(config_dir).absolute()}", schema)
+    for folder in searchpath:
+        path.prepend("hydra.searchpath", folder, schema)
+    return ConfigLoaderImpl(config_search_path=path)

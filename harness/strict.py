@@ -1,0 +1,289 @@
+"""Strict configuration: a key, option or value that means nothing is refused before any work starts.
+
+Nothing here imports torch: a typing mistake is answered in about a second.
+"""
+
+from __future__ import annotations
+
+import inspect
+import os
+import types
+import typing
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from .counts import is_count, parse_count
+from .errors import ConfigError, nearest, suggestion
+from .schema import INSTANTIATE, KINDS, Schema, fits, kind
+
+# ---------------------------------------------------------------------------------------------- keys
+
+
+class Keys:
+    """Checks the keys of one composed configuration and the kinds of their values.
+
+    choices: Hydra's {group: option}; where(path) names the file that a key stands in, if known.
+    """
+
+    def __init__(
+        self,
+        schema: Schema,
+        config: Mapping[str, Any],
+        choices: Mapping[str, str],
+        where: Callable[[str], str | None] = lambda path: None,
+    ) -> None:
+        self.schema, self.config, self.where = schema, config, where
+        self.packages = {package(group): (group, option) for group, option in choices.items()}
+        self.referenced = set(_references(config))
+        self.counts: list[str] = []  # paths whose values are counts written as text
+
+    def check(self, command: str) -> None:
+        """Raise ConfigError at the first key or value that does not belong."""
+        self._node(dict(self.config), "", self.schema.primary(command))
+
+    def _node(self, node: dict[str, Any], path: str, known: Mapping[str, list[Any]] | None) -> None:
+        target = node.get("_target_")
+        if target is not None:
+            known = self.schema.targets.get(target)  # None: a plugin's, checked when it is imported
+        for key, value in node.items():
+            here = f"{path}.{key}" if path else str(key)
+            if not (known is None or key in known or key in INSTANTIATE or self._expected(here)):
+                raise ConfigError(self._unknown(here, known))
+            self._value(value, here, (known or {}).get(key, []))
+
+    def _value(self, value: Any, here: str, defaults: list[Any]) -> None:
+        if here in self.packages:
+            group, option = self.packages[here]
+            if isinstance(value, dict):
+                self._node(value, here, self.schema.node(group, option, value))
+        elif isinstance(value, dict):
+            shapes = [default for default in defaults if isinstance(default, dict)]
+            # `sizing.depth` and its like map sizes of the user's choice: only parts have fixed keys.
+            self._node(value, here, None)
+            if defaults and not shapes and None not in defaults:
+                raise ConfigError(self._wrong_kind(here, value, defaults))
+        elif isinstance(value, list):
+            for index, item in enumerate(value):
+                if isinstance(item, dict):
+                    self._node(item, f"{here}[{index}]", None)
+            self._kind(value, here, defaults)
+        elif not (isinstance(value, str) and ("${" in value or value == "???")):
+            self._kind(value, here, defaults)
+
+    def _kind(self, value: Any, here: str, defaults: list[Any]) -> None:
+        if here.rsplit(".", 1)[-1] in INSTANTIATE or not defaults:
+            return
+        kinds = {kind(default) for default in defaults}
+        if not fits(value, kinds):
+            raise ConfigError(self._wrong_kind(here, value, defaults))
+        if "count" in kinds and kinds <= {"count", None} and is_count(value) and not isinstance(value, int):
+            self.counts.append(here)
+
+    def _expected(self, here: str) -> bool:
+        """A group's own place, or a scalar that some part reads by interpolation."""
+        return here in self.referenced or any(f"{place}.".startswith(f"{here}.") for place in self.packages)
+
+    def _unknown(self, here: str, known: Mapping[str, Any] | None) -> str:
+        parent, _, key = here.rpartition(".")
+        file = self.where(here)
+        valid = [name for name in known or {} if name not in INSTANTIATE]
+        return f"{f'{file}: ' if file else ''}unknown key {here}; {prefixed(parent, key, valid)}"
+
+    def _wrong_kind(self, here: str, value: Any, defaults: list[Any]) -> str:
+        wanted = " or ".join(sorted({KINDS[k] for default in defaults if (k := kind(default))}))
+        file = self.where(here)
+        return f"{f'{file}: ' if file else ''}{here}={shown(value)}: {here} takes {wanted}"
+
+
+def package(group: str) -> str:
+    """Where a group's option lands: arch/mixer at arch.mixer, arch/mixer@arch.mixers.a at arch.mixers.a."""
+    return group.split("@", 1)[-1].replace("/", ".")
+
+
+def prefixed(parent: str, key: str, valid: list[str]) -> str:
+    """A suggestion with the key's full path."""
+    dot = f"{parent}." if parent else ""
+    near = nearest(key, valid)
+    return f"nearest: {dot}{near}" if near else f"{parent or 'the top level'} has: {', '.join(sorted(valid))}"
+
+
+def shown(value: Any) -> str:
+    return "null" if value is None else str(value)
+
+
+def _references(content: Any) -> Iterator[str]:
+    """Paths that some ${...} reads."""
+    if isinstance(content, Mapping):
+        for value in content.values():
+            yield from _references(value)
+    elif isinstance(content, list):
+        for value in content:
+            yield from _references(value)
+    elif isinstance(content, str):
+        for part in content.split("${")[1:]:
+            yield part.split("}")[0].split(",")[0]
+
+
+# -------------------------------------------------------------------------------------------- values
+
+
+def choose(*names: str) -> tuple[Callable[[Any], bool], str]:
+    return (lambda value: value in names), f"one of {', '.join(names)}"
+
+
+def number(
+    low: float, high: float = float("inf"), *, open_low: bool = False
+) -> tuple[Callable[[Any], bool], str]:
+    def inside(value: Any) -> bool:
+        numeric = isinstance(value, int | float) and not isinstance(value, bool)
+        return numeric and (low < value if open_low else low <= value) and value <= high
+
+    end = "" if high == float("inf") else f" and at most {high:g}"
+    return inside, f"a number {'above' if open_low else 'of at least'} {low:g}{end}"
+
+
+def maybe(rule: tuple[Callable[[Any], bool], str]) -> tuple[Callable[[Any], bool], str]:
+    return (lambda value: value is None or rule[0](value)), f"{rule[1]}, or null"
+
+
+POSITIVE = number(1)[0], "a whole number of at least 1"
+BETAS = (
+    lambda value: isinstance(value, list) and len(value) == 2 and all(number(0, 1)[0](beta) for beta in value),
+    "two numbers between 0 and 1, as in [0.9,0.95]",
+)
+PRECISIONS = ("32-true", "bf16-mixed", "bf16-true", "16-mixed", "16-true", "64-true")
+ACCELERATORS = ("auto", "cpu", "gpu", "cuda", "mps", "tpu")
+
+RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "size": maybe(POSITIVE),
+    "seed": number(0),
+    "batch_size": POSITIVE,
+    "evaluations": number(0),
+    "checkpoint": choose("last", "best"),
+    "budget.kind": choose("steps", "tokens", "flops", "seconds"),
+    "budget.steps": POSITIVE,
+    "budget.tokens": POSITIVE,
+    "budget.flops": POSITIVE,
+    "budget.seconds": number(0, open_low=True),
+    "optim.name": choose("adamw"),
+    "optim.lr": number(0, open_low=True),
+    "optim.betas": BETAS,
+    "optim.eps": number(0),
+    "optim.weight_decay": number(0),
+    "optim.warmup": number(0, 1),
+    "optim.schedule": choose("cosine", "constant"),
+    "optim.final_lr_fraction": number(0, 1),
+    "optim.clip": maybe(number(0, open_low=True)),
+    "trainer.accelerator": choose(*ACCELERATORS),
+    "trainer.precision": choose(*PRECISIONS),
+    "trainer.accumulate_grad_batches": POSITIVE,
+    "trainer.num_nodes": POSITIVE,
+    "trainer.num_workers": number(0),
+    "trainer.threads": maybe(POSITIVE),
+    "tokenizer.vocab_size": POSITIVE,
+}
+
+
+def validate(config: DictConfig, rules: Mapping[str, tuple[Callable[[Any], bool], str]] = RULES) -> None:
+    """Check plain values: ranges, choices, and that results can be written. Raises ConfigError."""
+    for key in sorted(OmegaConf.missing_keys(config)):
+        raise ConfigError(f"{key} is required: {key}=...")
+    resolve(config)
+    for key, (holds, wanted) in rules.items():
+        absent = object()
+        value = OmegaConf.select(config, key, default=absent)
+        if value is absent:
+            continue
+        plain = OmegaConf.to_container(value) if OmegaConf.is_config(value) else value
+        if not holds(plain):
+            hint = f"; nearest: {near}" if (near := nearest(str(plain), _choices(wanted))) else ""
+            raise ConfigError(f"{key}={shown(plain)}: {key} takes {wanted}{hint}")
+    if "results_dir" in config and "budget" in config:
+        check_writable(Path(str(config.results_dir)))
+
+
+def _choices(wanted: str) -> list[str]:
+    return wanted.removeprefix("one of ").split(", ") if wanted.startswith("one of ") else []
+
+
+def resolve(config: DictConfig) -> dict[str, Any]:
+    """The configuration as plain values; an interpolation that leads nowhere is a ConfigError."""
+    try:
+        plain = OmegaConf.to_container(config, resolve=True)
+    except OmegaConfBaseException as error:
+        key = f"{error.full_key}: " if error.full_key else ""
+        raise ConfigError(f"{key}{str(error.msg or error).splitlines()[0]}") from error
+    assert isinstance(plain, dict)
+    return {str(key): value for key, value in plain.items()}
+
+
+def normalise(config: DictConfig, counts: list[str]) -> None:
+    """Write counts as numbers: 2M becomes 2000000 for whoever reads the configuration."""
+    for path in counts:
+        OmegaConf.update(config, path, parse_count(OmegaConf.select(config, path)))
+
+
+def check_writable(folder: Path) -> None:
+    """Raise ConfigError unless `folder` can be made and written into; makes nothing."""
+    place = folder.expanduser().absolute()
+    while not place.exists():
+        place = place.parent
+    if not place.is_dir():
+        raise ConfigError(f"results_dir={folder}: {place} is a file, not a folder")
+    if not os.access(place, os.W_OK | os.X_OK):
+        raise ConfigError(f"results_dir={folder}: {place} cannot be written; choose another results_dir=...")
+
+
+# ---------------------------------------------------------------------------------------- signatures
+
+
+def check_signature(node: Mapping[str, Any], target: Callable[..., Any], path: str = "arch") -> None:
+    """Check a resolved node against what it builds, once that is imported. Raises ValueError.
+
+    Keys that the target does not take are refused, except at the top of an architecture, where scalars
+    also serve the parts below; parts are checked through their own nodes. A plain value has to be of
+    the annotated type.
+    """
+    parameters = inspect.signature(target).parameters
+    takes_any = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values())
+    valid = [name for name in parameters if name not in ("self", "args", "kwargs")]
+    hints = _hints(target)
+    for key, value in node.items():
+        if key in INSTANTIATE:
+            continue
+        here = f"{path}.{key}"
+        if key in parameters and not _is_instance(value, hints.get(key, Any)):
+            raise ConfigError(f"{here}={shown(value)}: {target.__name__} takes {_name(hints[key])} here")
+        if key not in parameters and not takes_any and path != "arch":
+            raise ConfigError(f"unknown key {here}: {target.__name__} has none; {prefixed(path, key, valid)}")
+
+
+def _hints(target: Callable[..., Any]) -> dict[str, Any]:
+    function = target.__init__ if inspect.isclass(target) else target  # type: ignore[misc]
+    try:
+        return typing.get_type_hints(function)
+    except (NameError, TypeError):  # names that exist for type checkers alone
+        return {}
+
+
+def _is_instance(value: Any, hint: Any) -> bool:
+    """Whether a plain configuration value satisfies a hint; hints of other kinds are not judged."""
+    if isinstance(hint, types.UnionType) or typing.get_origin(hint) is typing.Union:
+        return any(_is_instance(value, option) for option in typing.get_args(hint))
+    if hint is types.NoneType:
+        return value is None
+    if hint is float:
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    if hint is int:
+        return isinstance(value, int) and not isinstance(value, bool)
+    if hint in (bool, str):
+        return isinstance(value, hint)
+    return True
+
+
+def _name(hint: Any) -> str:
+    return hint.__name__ if inspect.isclass(hint) else str(hint).replace("None", "null")

@@ -1,0 +1,148 @@
+"""archs-compare: a study from its YAML to its report.
+
+    expand ─> plan all (refuse before work) ─> launch what is missing ─> test, once ─> lengths ─> report
+
+A study's runs differ in architecture, task, seed and learning rate. Each is composed by Hydra like a run of
+archs-train, handed to whichever Hydra launcher is configured, and executed in a supervised child process.
+Running a study again skips what is completed and goes on with what was killed.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hydra._internal.callbacks import Callbacks
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.plugins import Plugins
+from hydra.types import HydraContext
+from omegaconf import DictConfig, OmegaConf
+from rich.console import Console
+
+from . import bench, record, report
+from .compose import compose
+from .errors import one_line_errors
+from .plan import Plan, plan
+from .supervise import KILLS_ALLOWED, supervise
+
+RESULTS = ("completed", "diverged", "out-of-memory")  # what running again would only repeat
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run of a study: what it is called on the terminal, and the overrides that compose it."""
+
+    title: str
+    overrides: list[str]
+
+
+def expand(study: Mapping[str, Any], user: Sequence[str] = ()) -> Iterator[Job]:
+    """The runs of a study, seed by seed so that every architecture is seen early.
+
+    study: `archs`, `seeds`, `shared` overrides, and `tasks` by name, each with its `overrides` and `lr`
+    (for every architecture a rate, or a list of rates to sweep). user: overrides that win over all.
+    """
+    for seed in study["seeds"]:
+        for name, block in study["tasks"].items():
+            for arch in study["archs"]:
+                for lr in rates(block["lr"], name, arch):
+                    run = {"optim.lr": lr, "seed": seed, "study_name": study["name"]}
+                    chosen = {**study["shared"], **block["overrides"], **run}
+                    overrides = [f"arch={arch}", *(f"{key}={value}" for key, value in chosen.items())]
+                    yield Job(f"{arch} · {name} · lr {lr:g} · seed {seed}", [*overrides, *user])
+
+
+def rates(by_arch: Mapping[str, Any], task: str, arch: str) -> list[float]:
+    if arch not in by_arch:
+        raise ValueError(
+            f"study.tasks.{task}.lr has no rate for {arch}, only for {', '.join(by_arch)}: "
+            f"add +study.tasks.{task}.lr.{arch}=1e-3, or choose study.archs from those"
+        )
+    found = by_arch[arch]
+    return found if isinstance(found, list) else [found]
+
+
+def run(config: DictConfig) -> int:
+    """Run config.study and write its report; returns 0 if every run completed, else 1."""
+    console = Console(stderr=True)
+    study = OmegaConf.to_container(config.study, resolve=True)
+    assert isinstance(study, dict)
+    with one_line_errors():
+        jobs = list(expand(study, user_overrides()))
+        plans = [plan(compose("train", job.overrides)) for job in jobs]
+    console.print(f"[bold]{study['title']}[/bold] · {len(jobs)} runs · {folder_of(config)}")
+    launch(config, jobs, plans, console)
+    completed = [p.folder for p in plans if status_of(p.folder) == "completed"]
+    if study["test"]:
+        evaluate_test(completed)
+    if study["bench"] is not None:
+        bench.sweep(bench_config(config, study["bench"]), folder_of(config) / "bench")
+    report.build(folder_of(config), command=command_line())
+    return 0 if len(completed) == len(jobs) else 1
+
+
+def folder_of(config: DictConfig) -> Path:
+    return Path(config.results_dir) / config.study_name
+
+
+def user_overrides() -> list[str]:
+    """What the user typed besides the study itself: it holds for every run."""
+    return [o for o in HydraConfig.get().overrides.task if not o.lstrip("+~").startswith("study")]
+
+
+def launch(config: DictConfig, jobs: Sequence[Job], plans: Sequence[Plan], console: Console) -> None:
+    """Hand the runs that have no result yet to the configured Hydra launcher."""
+    todo = []
+    for number, (job, planned) in enumerate(zip(jobs, plans, strict=True), start=1):
+        status = status_of(planned.folder)
+        title = f"{number}/{len(jobs)} {job.title}"
+        if status in RESULTS:
+            console.print(f"  {title}: {status} already")
+        elif status == "failed" and record.read_record(planned.folder)["attempts"] >= KILLS_ALLOWED:
+            console.print(f"  {title}: failed {KILLS_ALLOWED} times; archs-train tries it again")
+        else:
+            todo.append([*job.overrides, f"hydra.job.name='{title}'"])
+    if todo:
+        launcher(config).launch(todo, initial_job_idx=0)
+
+
+def status_of(folder: Path) -> str | None:
+    """The status in the folder's record; None where there is none yet."""
+    return str(record.read_record(folder)["status"]) if record.has_record(folder) else None
+
+
+def launcher(config: DictConfig) -> Any:
+    """The configured Hydra launcher, set up to run jobs of this application."""
+    hydra = GlobalHydra.instance().hydra
+    assert hydra is not None
+    whole = OmegaConf.merge({"hydra": HydraConfig.get()}, config)
+    assert isinstance(whole, DictConfig)
+    context = HydraContext(config_loader=hydra.config_loader, callbacks=Callbacks(whole))
+    return Plugins.instance().instantiate_launcher(
+        hydra_context=context, task_function=supervised, config=whole
+    )
+
+
+def supervised(config: DictConfig) -> str:
+    """What a launcher executes: one run, in a child process, watched."""
+    job = HydraConfig.get()
+    status = supervise(compose("train", job.overrides.task), job.job.name, config.hang_after)
+    if status not in RESULTS:
+        Console(stderr=True).print(f"  {job.job.name}: {status}")
+    return status
+
+
+def evaluate_test(folders: Sequence[Path]) -> None:
+    """Read the test split, for all runs at once and only after the last of them has been trained."""
+    command = [sys.executable, "-m", "harness.worker", "test", *map(str, folders)]
+    subprocess.run(command, check=False)
+
+
+def command_line() -> str:
+    """The command as the user typed it, for the report."""
+    return " ".join([Path(sys.argv[0]).name, *sys.argv[1:]])

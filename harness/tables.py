@@ -1,0 +1,290 @@
+"""A comparison as tables: cells for the terminal, Markdown, CSV and HTML alike."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pandas as pd
+from rich.markup import escape
+from rich.table import Table
+from tabulate import tabulate
+
+from .statistics import plural
+from .summary import SAW, Comparison, Metric, Row, lookup
+
+
+@dataclass(frozen=True)
+class Column:
+    """title and unit as read by people; `number` columns are set flush right and sort by value."""
+
+    title: str
+    unit: str = ""
+    number: bool = True
+
+    @property
+    def heading(self) -> str:
+        return f"{self.title}, {self.unit}" if self.unit else self.title
+
+
+@dataclass(frozen=True)
+class Cell:
+    """text is shown, value sorts; best: the named winner; note: a mark shown beside the number."""
+
+    text: str
+    value: float | None = None
+    best: bool = False
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Grid:
+    """rows[i][j] stands under columns[j]; the baselines stand apart, below."""
+
+    columns: tuple[Column, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+    baselines: tuple[tuple[Cell, ...], ...] = ()
+
+
+EMPTY = Cell("-")
+BASELINES = "for comparison"  # heads the rows that are no architectures
+
+# What a run took: title, unit, place in the record, how to print it.
+COST = (
+    ("learning rate", "", ("lr",), "{:.3g}"),
+    ("parameters", "non-embedding", ("parameters", "non_embedding"), "count"),
+    ("parameters", "total", ("parameters", "total"), "count"),
+    ("tokens", "", ("tokens",), "count"),
+    ("epochs", "", ("epochs",), "{:.2f}"),
+    ("training FLOPs", "", ("flops",), "{:.2g}"),
+    ("training", "s", ("seconds",), "{:.1f}"),
+    ("speed", "tokens/s", ("tokens_per_second",), "count"),
+    ("peak memory", "", ("peak_memory",), "bytes"),
+    ("state", "", ("state_bytes",), "bytes"),
+)
+
+
+def quality(comparison: Comparison) -> Grid:
+    """How well each architecture does, with intervals, marks, winners and the baselines."""
+    columns = [Column("architecture", number=False), Column("asked", number=False)]
+    for metric in comparison.metrics:
+        columns.append(Column(metric.title, f"{metric.unit} {'↓' if metric.lower_is_better else '↑'}"))
+    if comparison.solved_from is not None:
+        columns.append(Column("solved", f"accuracy ≥ {comparison.solved_from:g}"))
+    columns += [Column("runs", number=False), Column("remark", number=False)]
+    rows = tuple(_quality_row(comparison, row) for row in comparison.rows)
+    baselines = tuple(_baseline_row(comparison, name, len(columns)) for name in comparison.baselines)
+    return Grid(tuple(columns), rows, baselines)
+
+
+def _quality_row(comparison: Comparison, row: Row) -> tuple[Cell, ...]:
+    cells = [Cell(row.label), Cell(row.asked)]
+    remarks = []
+    for metric in comparison.metrics:
+        cells.append(_metric_cell(comparison, row, metric))
+        remarks.append(comparison.plateau(row, metric))
+    if comparison.solved_from is not None:
+        cells.append(_solved_cell(row, comparison.solved_from))
+    remark = "; ".join(dict.fromkeys(remark for remark in remarks if remark))
+    return (*cells, Cell(row.count), Cell(remark or ""))
+
+
+def _metric_cell(comparison: Comparison, row: Row, metric: Metric) -> Cell:
+    estimate = row.estimate(metric.key)
+    if estimate is None:
+        return EMPTY
+    value, interval = estimate
+    if comparison.solved_from is not None:  # a t interval means little where runs are solved or not
+        value, interval = row.median(metric.key), None
+    note = "left only" if metric.key == "infill_bpb" and row.infill_context == "left" else ""
+    best = row.label in comparison.verdicts[metric.key].winners
+    return Cell(_measure(metric, value, interval), value, best, note)
+
+
+def _solved_cell(row: Row, threshold: float) -> Cell:
+    counted = row.solved("accuracy", threshold)
+    if counted is None:
+        return EMPTY
+    solved, runs, (low, high) = counted
+    return Cell(f"{solved} of {runs} [{low:.0%}, {high:.0%}]", solved / runs)
+
+
+def _baseline_row(comparison: Comparison, name: str, width: int) -> tuple[Cell, ...]:
+    values = comparison.baselines[name]
+    cells = [Cell(name), EMPTY]
+    for metric in comparison.metrics:
+        value = values.get(metric.key)
+        cells.append(EMPTY if value is None else Cell(_measure(metric, value, None), value))
+    return (*cells, *[Cell("")] * (width - len(cells)))
+
+
+def _measure(metric: Metric, value: float, interval: tuple[float, float] | None) -> str:
+    scale, digits = (100, 1) if metric.unit == "%" else (1, 3)
+    text = f"{scale * value:.{digits}f}"
+    if interval:
+        text += f" [{scale * interval[0]:.{digits}f}, {scale * interval[1]:.{digits}f}]"
+    return text
+
+
+def cost(comparison: Comparison) -> Grid:
+    """What each architecture took: means over its completed runs."""
+    columns = [Column("architecture", number=False)]
+    columns += [Column(title, unit) for title, unit, _, _ in COST]
+    rows = []
+    for row in comparison.rows:
+        values = [(row.mean(*path), style) for _, _, path, style in COST]
+        rows.append((Cell(row.label), *[_quantity(value, style) for value, style in values]))
+    return Grid(tuple(columns), tuple(rows))
+
+
+def _quantity(value: float | None, style: str) -> Cell:
+    if value is None:
+        return EMPTY
+    text = {"count": count, "bytes": size}.get(style, style.format)(value)
+    return Cell(text, value)
+
+
+def count(value: float) -> str:
+    """1234567 -> "1.23M"."""
+    return _scaled(value, 1000, ("", "k", "M", "G", "T"))
+
+
+def size(value: float) -> str:
+    """Bytes in powers of 1024: 1572864 -> "1.5 MiB"."""
+    return _scaled(value, 1024, (" B", " KiB", " MiB", " GiB", " TiB"))
+
+
+def _scaled(value: float, base: int, units: Sequence[str]) -> str:
+    power = 0
+    while abs(value) >= base - 0.5 and power < len(units) - 1:
+        value, power = value / base, power + 1
+    return f"{value:.0f}{units[power]}" if power == 0 or value >= 100 else f"{value:.3g}{units[power]}"
+
+
+def footer(comparison: Comparison) -> list[str]:
+    """What a reader must know before believing the table, one line each."""
+    lines = [f"Every number is from the {comparison.split} split."]
+    if any(len(row.values(metric.key)) > 1 for row in comparison.rows for metric in comparison.metrics):
+        lines.append(
+            "Numbers are medians; shares solved have 95% Clopper-Pearson intervals."
+            if comparison.solved_from is not None
+            else "Means over seeds; in brackets their 95% interval (Student's t)."
+        )
+    lines += [f"{metric.title}: {comparison.verdicts[metric.key].reason}." for metric in comparison.metrics]
+    if any(metric.key == "infill_bpb" for metric in comparison.metrics):
+        lines.append(f"To infill, {_who_saw_what(comparison)}.")
+    lines += _rules(comparison)
+    lines += [f"Not the same for all: {key} ({values})." for key, values in comparison.settings.items()]
+    for row in comparison.rows:
+        for run in row.runs:
+            if run.get("status") != "completed":
+                error = f": {run['error']}" if run.get("error") else ""
+                lines.append(f"{row.label}, seed {run.get('seed', '?')}: {run.get('status')}{error}.")
+    return lines
+
+
+def _who_saw_what(comparison: Comparison) -> str:
+    saw: dict[str, list[str]] = {}
+    for row in comparison.rows:
+        saw.setdefault(SAW.get(row.infill_context, row.infill_context), []).append(row.label)
+    return "; ".join(f"{', '.join(labels)} saw {context}" for context, labels in saw.items())
+
+
+def _rules(comparison: Comparison) -> list[str]:
+    """Each mark in the table explained, where it is used."""
+    remarks = {
+        comparison.plateau(row, metric): metric for row in comparison.rows for metric in comparison.metrics
+    }
+    lines = []
+    for remark, metric in remarks.items():
+        if remark and metric.baseline and remark.startswith("no better"):
+            lines.append(f'"{remark}": less than {metric.margin:g} {metric.unit} below {metric.baseline}.')
+    if any(remark and remark.startswith("recall not solved") for remark in remarks):
+        lines.append(f'"recall not solved": median accuracy below {comparison.solved_from:g}.')
+    return list(dict.fromkeys(lines))
+
+
+def terminal(grid: Grid, title: str) -> Table:
+    """A rich table; winners in bold, baselines below a rule."""
+    table = Table(title=escape(title), title_justify="left", title_style="bold", header_style="bold")
+    for column in grid.columns:
+        heading = f"{column.title}\n{column.unit}" if column.unit else column.title
+        table.add_column(escape(heading), justify="right" if column.number else "left")
+    for index, row in enumerate(grid.rows):
+        last = index == len(grid.rows) - 1
+        table.add_row(*[_styled(cell) for cell in row], end_section=last and bool(grid.baselines))
+    for row in grid.baselines:
+        table.add_row(*[_styled(cell) for cell in row], style="dim")
+    return table
+
+
+def _styled(cell: Cell) -> str:
+    text = escape(_noted(cell))
+    return f"[bold green]{text}[/]" if cell.best else text
+
+
+def _noted(cell: Cell) -> str:
+    return f"{cell.text} ({cell.note})" if cell.note else cell.text
+
+
+def markdown(grid: Grid) -> str:
+    """A table that GitHub renders; winners in bold, baselines in italics."""
+    rows = [[_marked(cell) for cell in row] for row in grid.rows]
+    rows += [
+        [_marked(replace(row[0], text=f"*{row[0].text}*")), *map(_marked, row[1:])] for row in grid.baselines
+    ]
+    return tabulate(
+        rows,
+        headers=[_plain(column.heading) for column in grid.columns],
+        tablefmt="pipe",
+        disable_numparse=True,
+        colalign=["right" if column.number else "left" for column in grid.columns],
+    )
+
+
+def _marked(cell: Cell) -> str:
+    text = _plain(_noted(cell))
+    return f"**{text}**" if cell.best else text
+
+
+def _plain(text: str) -> str:
+    return " ".join(text.replace("|", "\\|").split()).replace("<", "&lt;")
+
+
+def frame(comparisons: Sequence[Comparison]) -> pd.DataFrame:
+    """Unrounded numbers: one line per run, per row of a table (kind "mean") and per baseline.
+
+    Metrics are as in the records (accuracy as a fraction); `_low` and `_high` bound the 95% interval.
+    """
+    lines: list[dict[str, Any]] = []
+    for comparison in comparisons:
+        where = {"task": comparison.task, "table": comparison.title, "split": comparison.split}
+        for row in comparison.rows:
+            lines += [where | _run_line(comparison, row, run) for run in row.runs]
+            lines.append(where | _mean_line(comparison, row))
+        for name, values in comparison.baselines.items():
+            lines.append(where | {"kind": "baseline", "row": name} | dict(values))
+    return pd.DataFrame(lines)
+
+
+def _run_line(comparison: Comparison, row: Row, run: Any) -> dict[str, Any]:
+    line = {"kind": "run", "row": row.label, "arch": row.arch, "seed": run.get("seed")}
+    line |= {key: run.get(key) for key in ("status", "identity", "name", "study", "error", "asked")}
+    line |= {key: v for key, v in (run.get(row.split) or {}).items() if isinstance(v, int | float | str)}
+    return line | {"_".join(path): lookup(run, *path) for _, _, path, _ in COST}
+
+
+def _mean_line(comparison: Comparison, row: Row) -> dict[str, Any]:
+    line = {"kind": "mean", "row": row.label, "arch": row.arch, "asked": row.asked}
+    line |= {"status": plural(len(row.completed), "run") + " completed", "n": len(row.completed)}
+    line |= {"started": len(row.runs)}
+    for metric in comparison.metrics:
+        if estimate := row.estimate(metric.key):
+            line[metric.key], interval = estimate
+            if interval:
+                line[f"{metric.key}_low"], line[f"{metric.key}_high"] = interval
+    if comparison.solved_from is not None and (counted := row.solved("accuracy", comparison.solved_from)):
+        line["solved"], _, (line["solved_low"], line["solved_high"]) = counted
+        line["accuracy_median"] = row.median("accuracy")
+    return line | {"_".join(path): row.mean(*path) for _, _, path, _ in COST}

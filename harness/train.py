@@ -1,0 +1,71 @@
+"""archs-train: one run, from a composed configuration to a finished run folder.
+
+plan ──> lock ──> running ──> fit (resumes last.ckpt) ──> full validation ──> completed
+                               └─ diverged / interrupted / out-of-memory / failed: recorded as what happened
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from omegaconf import DictConfig
+from rich.console import Console
+
+from . import record
+from .errors import one_line, one_line_errors
+from .fit import Run
+from .lock import run_lock
+from .plan import plan
+
+DONE = ("completed", "diverged")  # results that running again would only repeat
+
+# Exit statuses besides 2, which is bad input.
+EXIT = {"completed": 0, "failed": 1, "diverged": 3, "out-of-memory": 4, "interrupted": 130}
+
+
+def run(
+    config: DictConfig,
+    *,
+    title: str | None = None,
+    heartbeat: Path | None = None,
+    announce: Callable[[Path], object] = lambda folder: None,
+) -> int:
+    """Train, or continue, or skip what is completed; returns the exit status.
+
+    title: of the progress bar. heartbeat: touched while the run makes progress (see supervise.py).
+    announce(folder) is called as soon as the run folder is known.
+    """
+    console = Console(stderr=True)
+    with one_line_errors():
+        planned = plan(config)
+        before = record.read_record(planned.folder) if record.has_record(planned.folder) else None
+    announce(planned.folder)
+    if before is not None and before["status"] in DONE:
+        console.print(f"{before['status']} already: {planned.folder}")
+        return EXIT[before["status"]]
+    with run_lock(planned.folder) as held:
+        if not held:
+            console.print(f"another process is running this: {planned.folder}")
+            return 0
+        status = execute(Run(planned, before, title or planned.folder.name, heartbeat))
+    console.print(f"{status}: {planned.folder}")
+    return EXIT[status]
+
+
+def execute(run: Run) -> str:
+    """Run it and write down how it ended, whatever that is."""
+    run.write(status="running", error=None)
+    try:
+        status, error = run.fit(), None
+    except (MemoryError, torch.OutOfMemoryError) as shortage:
+        status, error = "out-of-memory", shortage
+    except KeyboardInterrupt:
+        status, error = "interrupted", None
+    except Exception as failure:  # a bug, ours or a plugin's: recorded, and shown in full
+        traceback.print_exc()
+        status, error = "failed", failure
+    run.write(status=status, error=None if error is None else f"{type(error).__name__}: {one_line(error)}", finished=record.now())
+    return status

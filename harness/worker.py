@@ -1,0 +1,41 @@
+"""What the child processes of a study execute.
+
+python -m harness.worker train SCRATCH TITLE    one run (see supervise.py)
+python -m harness.worker test FOLDER ...        the test split, for finished runs
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from omegaconf import DictConfig, OmegaConf
+
+from . import evaluate
+from .searchpath import load_plugins
+from .train import run
+
+
+def train(scratch: Path, title: str) -> int:
+    """The run that SCRATCH/config.yaml describes."""
+    config = OmegaConf.load(scratch / "config.yaml")
+    assert isinstance(config, DictConfig)
+    return run(
+        config,
+        title=title,
+        heartbeat=scratch / "heartbeat",
+        announce=lambda folder: (scratch / "folder").write_text(str(folder)),
+    )
+
+
+def main() -> int:
+    load_plugins()
+    job, *arguments = sys.argv[1:]
+    if job == "train":
+        return train(Path(arguments[0]), arguments[1])
+    evaluate.test_all([Path(folder) for folder in arguments])
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
