@@ -104,7 +104,7 @@ def attend_window(
     if keep is not None:
         kept = F.pad(keep, around[2:]).unfold(1, reach * window, window)  # (B, n, reach W)
         mask = mask & repeat(kept, "b n s -> n (b h) 1 s", h=H)
-    scores = bias(own[1:2], near[1:2]) if bias is not None else None  # alike in all blocks
+    scores = bias(own[:1], near[:1]) if bias is not None else None  # alike in all blocks
     if scores is not None:
         scores = repeat(scores, "1 h w s -> 1 (b h) w s", b=B)
     y = attend(q, k, v, scale=scale, mask=additive(mask, scores, q.dtype), dropout=dropout)
@@ -112,6 +112,6 @@ def attend_window(
 
 
 def _neighbours(k: Tensor, window: int, reach: int, heads: int) -> Tensor:
-    """Padded keys (B, Hkv, (n + reach - 1) W, Dh) to each block's own and near ones, (n, B H, reach W, Dh)."""
+    """Padded keys (B, Hkv, (n + reach - 1) W, Dh) to those around each block, (n, B H, reach W, Dh)."""
     blocks = k.unfold(2, reach * window, window)
     return repeat(blocks, "b h n d s -> n (b h g) s d", g=heads // k.shape[1])

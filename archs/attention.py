@@ -63,7 +63,9 @@ class Attention(nn.Module):
         super().__init__()
         kv_heads = kv_heads or heads
         if head_dim is None and dim % heads:
-            raise ValueError(f"dim={dim} does not divide into heads={heads}; set head_dim to choose another width")
+            raise ValueError(
+                f"dim={dim} does not divide into heads={heads}; set head_dim to choose another width"
+            )
         if heads % kv_heads:
             raise ValueError(f"heads={heads} do not divide into kv_heads={kv_heads} groups")
         if window is not None and window < 1:
@@ -189,7 +191,9 @@ class Attention(nn.Module):
         """
         slots = state.k.shape[2]
         if ctx.end > slots and (self.window is None or slots < self.window):
-            raise ValueError(f"the state has room for {slots} tokens, not {ctx.end}: start(max_len=...) decides")
+            raise ValueError(
+                f"the state has room for {slots} tokens, not {ctx.end}: start(max_len=...) decides"
+            )
         caches = (t.clone() for t in state) if torch.is_grad_enabled() else state
         out = []
         for cache, new in zip(caches, (k, v), strict=True):
@@ -200,7 +204,9 @@ class Attention(nn.Module):
                 pos = ctx.pos.expand(len(new), -1)
                 assert ctx.seen is not None
                 after = ctx.seen + (pos.shape[1] if ctx.keep is None else ctx.keep.sum(1))
-                row, column = ((pos < after[:, None]) & (pos >= after[:, None] - slots)).nonzero(as_tuple=True)
+                row, column = ((pos < after[:, None]) & (pos >= after[:, None] - slots)).nonzero(
+                    as_tuple=True
+                )
                 cache[row, :, pos[row, column] % slots] = new[row, :, column]
             out.append(cache)
         return KV(*out)
@@ -229,7 +235,7 @@ class Attention(nn.Module):
         return KV(k, v)
 
     def state_bytes(self, T: int, S: int = 0, dtype: torch.dtype = torch.float32) -> int:
-        """Keys and values of T tokens or of the window; of a cross-attention, of S source tokens and their mask."""
+        """Keys and values of T tokens or of the window; across, of S source tokens, and their mask."""
         tokens = S if self.cross else min(T, self.window or T)
         return 2 * self.kv_heads * self.head_dim * tokens * dtype.itemsize + (S if self.cross else 0)
 

@@ -176,8 +176,12 @@ class EncoderDecoder(_Wiring):
             dropout=dropout,
             final_dropout=0.0 if post_norm else dropout,
         )
-        read = {"mixer": partial(mixer, causal=False), "mlp": mlp}
-        write = {"mixer": partial(mixer, causal=True), "cross": partial(mixer, causal=False, cross=True), "mlp": mlp}
+        read: dict[str, Factory] = {"mixer": partial(mixer, causal=False), "mlp": mlp}
+        write: dict[str, Factory] = {
+            "mixer": partial(mixer, causal=True),
+            "cross": partial(mixer, causal=False, cross=True),
+            "mlp": mlp,
+        }
         self.encoder = stack([read] * depth, causal=False)
         self.decoder = stack([write] * depth, causal=True)
 

@@ -41,7 +41,9 @@ class _ChannelMixer(nn.Module):
         init_linear(self.up, self.init)
         init_linear(self.down, self.init, residual_gain(self.init, depth))
 
-    def init_state(self, batch: int, max_len: int, device: torch.device | str, dtype: torch.dtype) -> tuple[()]:
+    def init_state(
+        self, batch: int, max_len: int, device: torch.device | str, dtype: torch.dtype
+    ) -> tuple[()]:
         return ()
 
     def state_bytes(self, T: int, S: int = 0, dtype: torch.dtype = torch.float32) -> int:
@@ -68,7 +70,9 @@ class MLP(_ChannelMixer):
         self.up = nn.Linear(dim, self.hidden, bias)
         self.down = nn.Linear(self.hidden, dim, bias)
 
-    def forward(self, x: Tensor, ctx: Context, state: tuple[()] | None = None) -> tuple[Tensor, tuple[()] | None]:
+    def forward(
+        self, x: Tensor, ctx: Context, state: tuple[()] | None = None
+    ) -> tuple[Tensor, tuple[()] | None]:
         return self.down(self.dropout(self.act(self.up(x)))), state
 
 
@@ -91,6 +95,8 @@ class GatedMLP(_ChannelMixer):
         self.up = nn.Linear(dim, 2 * self.hidden, bias)
         self.down = nn.Linear(self.hidden, dim, bias)
 
-    def forward(self, x: Tensor, ctx: Context, state: tuple[()] | None = None) -> tuple[Tensor, tuple[()] | None]:
+    def forward(
+        self, x: Tensor, ctx: Context, state: tuple[()] | None = None
+    ) -> tuple[Tensor, tuple[()] | None]:
         gate, value = self.up(x).chunk(2, -1)
         return self.down(self.dropout(self.act(gate) * value)), state

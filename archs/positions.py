@@ -115,13 +115,15 @@ class T5Bias(Position):
     One table per stack, which all its layers share.
     """
 
-    def __init__(self, dim: int, causal: bool, heads: int, buckets: int = 32, max_distance: int = 128) -> None:
+    def __init__(
+        self, dim: int, causal: bool, heads: int, buckets: int = 32, max_distance: int = 128
+    ) -> None:
         super().__init__(dim, causal)
         self.dim, self.causal = dim, causal
         self.buckets, self.max_distance = buckets, max_distance
         self.table = nn.Embedding(buckets, heads)
         # It is a bias, by another name: decaying it would pull towards ignoring distance.
-        self.table.weight._no_weight_decay = True  # type: ignore[assignment]
+        self.table.weight._no_weight_decay = True  # type: ignore[attr-defined]
 
     def reset_parameters(self) -> None:
         nn.init.normal_(self.table.weight, std=self.dim**-0.5)
@@ -132,13 +134,11 @@ class T5Bias(Position):
         The order of operations and the float32 are T5's own: distances 16, 32 and 64 land exactly on
         whole numbers, and another order would round them to the neighbour.
         """
-        buckets, offset = self.buckets, 0
+        buckets = self.buckets if self.causal else self.buckets // 2
         if self.causal:
-            distance = (-relative).clamp(min=0)
+            offset, distance = torch.zeros_like(relative), (-relative).clamp(min=0)
         else:
-            buckets //= 2
-            offset = (relative > 0) * buckets
-            distance = relative.abs()
+            offset, distance = (relative > 0) * buckets, relative.abs()
         exact = buckets // 2
         log = torch.log(distance.float() / exact) / math.log(self.max_distance / exact)
         far = (exact + (log * (buckets - exact)).long()).clamp(max=buckets - 1)

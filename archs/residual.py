@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -75,22 +75,19 @@ class Stack(nn.Module):
         self.embed_dropout = nn.Dropout(dropout)
         self.layers = nn.ModuleList()
         for layer in layers:
-            parts = {name: factory(dim=dim) for name, factory in layer.items()}
-            self.layers.append(
-                nn.ModuleDict(
-                    {
-                        name: Residual(norm(dim=dim), fn, dropout, post_norm)
-                        for name, fn in parts.items()
-                        if fn is not None
-                    }
-                )
-            )
+            made = {name: factory(dim=dim) for name, factory in layer.items()}
+            sublayers = {
+                name: Residual(norm(dim=dim), fn, dropout, post_norm)
+                for name, fn in made.items()
+                if fn is not None
+            }
+            self.layers.append(nn.ModuleDict(sublayers))
         self.final_norm = nn.Identity() if post_norm else norm(dim=dim)
         self.final_dropout = nn.Dropout(final_dropout)
 
-        if not all(len(layer) for layer in self._layers()):
+        if not all(self._sublayers()):
             raise ValueError("a layer needs a mixer or an mlp: both are none")
-        parts = [sub.fn for layer in self._layers() for sub in layer.values()]
+        parts = self._parts()
         if self.position.acts_in_mixers and not any(getattr(part, "reads_position", False) for part in parts):
             raise ValueError(
                 f"position {type(self.position).__name__} acts inside mixers, and none here reads positions: "
@@ -102,8 +99,12 @@ class Stack(nn.Module):
         for part in parts:
             part.reset_parameters(depth)
 
-    def _layers(self) -> list[dict[str, Residual]]:
-        return [dict(layer.items()) for layer in self.layers]  # type: ignore[operator]
+    def _sublayers(self) -> list[list[Residual]]:
+        return [list(layer.values()) for layer in cast(Any, self.layers)]
+
+    def _parts(self) -> list[Any]:
+        """The mixers and MLPs, in order."""
+        return [sublayer.fn for layer in self._sublayers() for sublayer in layer]
 
     def forward(
         self,
@@ -114,14 +115,14 @@ class Stack(nn.Module):
         memory_keep: Tensor | None = None,
         state: State | None = None,
     ) -> tuple[Tensor, State | None]:
-        """Embeddings (B, T, D) and keep (B, T) to hidden (B, T, D), and the state after them if one went in."""
+        """Embeddings (B, T, D) and keep (B, T) to hidden (B, T, D), and the state after if one went in."""
         x, keep, order = compact(x, keep)
         ctx = self._context(x, keep, memory, memory_keep, state)
         x = self.embed_dropout(self.embed_norm(self.position.embed(x, ctx)))
         after = []
-        for i, layer in enumerate(self._layers()):
+        for i, layer in enumerate(self._sublayers()):
             states = []
-            for j, sublayer in enumerate(layer.values()):
+            for j, sublayer in enumerate(layer):
                 x, new = sublayer(x, ctx, None if state is None else state.layers[i][j])
                 states.append(new)
             after.append(tuple(states))
@@ -142,7 +143,9 @@ class Stack(nn.Module):
     ) -> Context:
         B, T, _ = x.shape
         pos = torch.arange(T, device=x.device)[None]
-        seen, level, end = None, 0, T if keep is None else int(keep.sum(1).max())
+        seen: Tensor | None = None
+        level: int | None = 0
+        end = T if keep is None else int(keep.sum(1).max())
         if state is not None:
             seen = state.seen
             if len(seen) != B:
@@ -153,7 +156,9 @@ class Stack(nn.Module):
             end = int((seen + (T if keep is None else keep.sum(1))).max())
         limit = self.position.max_len
         if limit is not None and end > limit:
-            raise ValueError(f"{end} tokens are more than the {limit} that the learned positions have a row for")
+            raise ValueError(
+                f"{end} tokens are more than the {limit} that the learned positions have a row for"
+            )
         return Context(pos, keep, self.position, end, seen, level, memory, memory_keep)
 
     def start(
@@ -175,18 +180,16 @@ class Stack(nn.Module):
         limit = self.position.max_len
         if limit is not None and max_len > limit:
             raise ValueError(f"max_len={max_len}, but the learned positions have {limit} rows")
-        layers = tuple(tuple(begin(sub.fn) for sub in layer.values()) for layer in self._layers())
+        layers = tuple(tuple(begin(sublayer.fn) for sublayer in layer) for layer in self._sublayers())
         return State(torch.zeros(batch, dtype=torch.int64, device=device), layers)
 
     def flops(self, T: int, S: int = 0, memory: int = 0) -> int:
         """Forward, one sequence: T tokens after S in the state, reading `memory` tokens of source."""
-        parts = [sub.fn for layer in self._layers() for sub in layer.values()]
-        return sum(part.flops(T, memory if getattr(part, "cross", False) else S) for part in parts)
+        return sum(part.flops(T, memory if getattr(part, "cross", False) else S) for part in self._parts())
 
     def state_bytes(self, T: int, S: int = 0, dtype: torch.dtype = torch.float32) -> int:
         """What `start(1, max_len=T)` holds, with a memory of S: the sublayers' states and `seen`."""
-        parts = [sub.fn for layer in self._layers() for sub in layer.values()]
-        return torch.int64.itemsize + sum(part.state_bytes(T, S, dtype) for part in parts)
+        return torch.int64.itemsize + sum(part.state_bytes(T, S, dtype) for part in self._parts())
 
 
 def compact(x: Tensor, keep: Tensor | None) -> tuple[Tensor, Tensor | None, Tensor | None]:

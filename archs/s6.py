@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from archs.context import Context
-from archs.kernels import BACKENDS, causal_convolution, selective_scan
+from archs.kernels import BACKENDS, causal_convolution, full_precision, selective_scan
 
 DT_MIN, DT_MAX, DT_FLOOR = 1e-3, 1e-1, 1e-4  # step sizes at initialisation, as in the paper's code
 
@@ -57,18 +57,23 @@ class S6(nn.Module):
             raise ValueError("S6 can only look back (causal=False asked): use a decoder, or another mixer")
         if backend is not None and backend not in BACKENDS:
             raise ValueError(f"S6: backend={backend!r} is unknown; use one of {', '.join(BACKENDS)} or null")
-        self.dim, self.inner, self.state, self.taps = dim, inner or 2 * dim, state, conv
-        self.dt_rank = dt_rank or math.ceil(dim / 16)
+        self.dim, self.inner, self.state, self.taps = dim, 2 * dim if inner is None else inner, state, conv
+        self.dt_rank = math.ceil(dim / 16) if dt_rank is None else dt_rank
         self.backend = backend
+        if min(self.inner, state, conv, self.dt_rank) < 1:
+            raise ValueError(
+                f"S6: inner={inner}, state={state}, conv={conv}, dt_rank={dt_rank} must be at least 1"
+            )
         self.in_proj = nn.Linear(dim, 2 * self.inner, bias=False)  # rows: x, then the gate z
-        self.conv = nn.Conv1d(self.inner, self.inner, conv, groups=self.inner)  # holds the weights only
+        self.conv_weight = nn.Parameter(torch.empty(self.inner, conv))
+        self.conv_bias = nn.Parameter(torch.empty(self.inner))
         self.x_proj = nn.Linear(self.inner, self.dt_rank + 2 * state, bias=False)
         self.dt_proj = nn.Linear(self.dt_rank, self.inner)
         self.A_log = nn.Parameter(torch.empty(self.inner, state))
         self.D = nn.Parameter(torch.empty(self.inner))
         self.out_proj = nn.Linear(self.inner, dim, bias=False)
         for parameter in (self.A_log, self.D, self.dt_proj.bias):
-            parameter._no_weight_decay = True  # type: ignore[attr-defined]
+            vars(parameter)["_no_weight_decay"] = True
         self.reset_parameters(depth=1)
 
     @torch.no_grad()
@@ -78,9 +83,11 @@ class S6(nn.Module):
         The bias of delta starts at the inverse softplus of step sizes log-uniform in [0.001, 0.1], so
         that channels begin with memories of different lengths.
         """
-        for module in (self.in_proj, self.conv, self.x_proj, self.out_proj):
-            module.reset_parameters()
+        for linear in (self.in_proj, self.x_proj, self.out_proj):
+            linear.reset_parameters()
         self.out_proj.weight.div_(math.sqrt(depth))
+        for parameter in (self.conv_weight, self.conv_bias):
+            nn.init.uniform_(parameter, -(self.taps**-0.5), self.taps**-0.5)
         nn.init.uniform_(self.dt_proj.weight, -(self.dt_rank**-0.5), self.dt_rank**-0.5)
         uniform = torch.rand_like(self.dt_proj.bias)
         dt = (math.log(DT_MIN) + uniform * math.log(DT_MAX / DT_MIN)).exp().clamp(min=DT_FLOOR)
@@ -93,7 +100,7 @@ class S6(nn.Module):
         w_x, w_z = self.in_proj.weight.chunk(2)
         x, z = F.linear(u, w_x), F.linear(u, w_z)  # (B, T, E) each, contiguous as the kernels want them
         past, h = (None, None) if state is None else (state.past.to(x.dtype), state.h)
-        v = causal_convolution(x, self.conv.weight.squeeze(1), self.conv.bias, past, self.backend)
+        v = causal_convolution(x, self.conv_weight, self.conv_bias, past, self.backend)
         dt, B, C = self.x_proj(v).split([self.dt_rank, self.state, self.state], -1)
         delta = self._step_sizes(dt)
         if state is not None and ctx.keep is not None:
@@ -107,7 +114,7 @@ class S6(nn.Module):
     def _step_sizes(self, dt: Tensor) -> Tensor:
         """delta (B, T, E). Not under autocast: half precision would round step sizes by a percent."""
         weight, bias = self.dt_proj.weight, self.dt_proj.bias
-        with torch.autocast(dt.device.type, enabled=False):
+        with full_precision(dt.device):
             return F.softplus(F.linear(dt.to(weight.dtype), weight, bias))
 
     def init_state(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from importlib import import_module
 from typing import Any
@@ -25,7 +24,7 @@ INTERRUPTED = 130  # exit status after Ctrl-C, as shells have it
 
 
 def main(command: str, worker: str) -> None:
-    """Run `worker.run(config)` with the configuration that the command line composes from conf/<command>.yaml.
+    """Run `worker.run(config)` with what the command line composes from conf/<command>.yaml.
 
     The worker is imported, and torch with it, when everything that can be refused has been. What it
     returns, if anything, is the exit status; under --multirun the largest counts.
@@ -58,10 +57,11 @@ def precheck(command: str, arguments: list[str] | None = None) -> None:
         return
     loader = make_loader(args.config_dir)
     overrides = parse(args.overrides, loader)
-    searchpath = [o.value() for o in overrides if o.key_or_group == "hydra.searchpath"]
-    if searchpath:
-        loader = make_loader(args.config_dir, searchpath[-1])
-        overrides = parse(args.overrides, loader)
+    for override in overrides:
+        folders = override.value()
+        if override.key_or_group == "hydra.searchpath" and isinstance(folders, list):
+            loader = make_loader(args.config_dir, [str(folder) for folder in folders])
+            overrides = parse(args.overrides, loader)
     refuse_additions(overrides, loader)
     name = args.config_name or command
     working = not (args.help or args.cfg or args.info)
@@ -69,7 +69,7 @@ def precheck(command: str, arguments: list[str] | None = None) -> None:
     if not sweeping:
         for override in overrides:
             if override.is_sweep_override():
-                line = override.input_line
+                line = str(override.input_line)
                 raise ConfigError(f"{line} is a sweep: add --multirun, or write {_as_list(line)} for a list")
     for lines in variants(overrides):
         ready(load(loader, name, lines), command, loader, values=working)
@@ -83,7 +83,7 @@ def variants(overrides: list[Override]) -> Iterator[list[str]]:
             key = override.get_key_element()
             choices.append([f"{key}={value}" for value in override.sweep_string_iterator()])
         elif not override.is_sweep_override():
-            choices.append([override.input_line])
+            choices.append([str(override.input_line)])
     first = [options[0] for options in choices]
     yield first
     for place, options in enumerate(choices):
@@ -93,7 +93,7 @@ def variants(overrides: list[Override]) -> Iterator[list[str]]:
 
 def _mode(loader: Any, name: str, overrides: list[Override]) -> RunMode | None:
     """hydra.mode, which a primary file or an override may set."""
-    lines = [o.input_line for o in overrides if is_hydra(o) and not o.is_sweep_override()]
+    lines = [str(o.input_line) for o in overrides if is_hydra(o) and not o.is_sweep_override()]
     mode: RunMode | None = load(loader, name, lines).hydra.mode
     return mode
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from hydra.errors import InstantiationException
 from hydra.utils import get_class, instantiate
 from omegaconf import DictConfig, OmegaConf
 
@@ -62,114 +63,55 @@ def construct(node: Mapping[str, Any], vocab_size: int, device: torch.device | s
     accepted = inspect.signature(target).parameters
     chosen = {key: value for key, value in node.items() if key in accepted and key not in DESCRIPTION}
     with torch.device(device):
-        return instantiate({"_target_": node["_target_"], **chosen}, vocab_size=vocab_size, _convert_="all")
+        backbone: Backbone = target(**built(chosen), vocab_size=vocab_size)
+    return backbone
 
 
-def unsized(config: DictConfig) -> Architecture:
-    """The architecture with its widths as written."""
-    return Architecture(config.choices.arch, _resolved(config), {})
-
-
-def architecture(config: DictConfig, vocab_size: int) -> Architecture:
-    """Solve `config.arch` for `config.size` non-embedding parameters (null: the widths as written).
-
-    Raises ValueError if the architecture declares no `sizing`, or no width comes within 2%.
-    """
-    name, size = config.choices.arch, config.size
-    if size is None:
-        return unsized(config)
-    sizing = config.arch.get("sizing")
-    if sizing is None:
-        raise ValueError(
-            f"arch={name} declares no sizing, so size={size} cannot be met: add to its YAML, for example, "
-            "sizing: {width: dim, multiple: 16, fine: hidden, depth: {200k: 4, 1M: 5}}, or pass size=null"
-        )
-
-    def factory(**widths: int) -> Backbone:
-        return construct(_resolved(config, widths), vocab_size, "meta")
-
-    rule = OmegaConf.to_container(sizing, resolve=True)
-    assert isinstance(rule, dict)
-    depth = {parse_count(at): layers for at, layers in rule.pop("depth").items()}
-    solved = solve(factory, size, depth=depth, **rule)
-    return Architecture(name, _resolved(config, solved), solved)
-
-
-def _resolved(config: DictConfig, widths: Mapping[str, int] | None = None) -> dict[str, Any]:
-    config = OmegaConf.create({"arch": config.arch})  # a copy: the caller's stays as composed
-    for key, value in (widths or {}).items():
-        OmegaConf.update(config, f"arch.{key}", value)
-    node = OmegaConf.to_container(config.arch, resolve=True)
-    assert isinstance(node, dict)
-    return node
-
-
-def build(self, vocab_size: int, device: torch.device | str = "cpu") -> Backbone:
-    return construct(self.node, vocab_size, device)
-
-
-def construct(node: Mapping[str, Any], vocab_size: int, device: torch.device | str = "cpu") -> Backbone:
-    """Build a resolved architecture node: its target gets the keys its signature accepts.
-
-    The other scalars (heads, hidden, ...) have done their work: parts read them by interpolation.
-    """
-    target = get_class(node["_target_"])
-    check_signature(node, target)
-    accepted = inspect.signature(target).parameters
-    chosen = {key: value for key, value in node.items() if key in accepted and key not in DESCRIPTION}
-    with torch.device(device):
-        return instantiate({"_target_": node["_target_"], **chosen}, vocab_size=vocab_size, _convert_="all")
-
-
-def unsized(config: DictConfig) -> Architecture:
-    """The architecture with its widths as written."""
-    return Architecture(config.choices.arch, _resolved(config), {})
-
-
-def architecture(config: DictConfig, vocab_size: int) -> Architecture:
-    """Solve `config.arch` for `config.size` non-embedding parameters (null: the widths as written).
-
-    Raises ValueError if the architecture declares no `sizing`, or no width comes within 2%.
-    """
-    name, size = config.choices.arch, config.size
-    if size is None:
-        return unsized(config)
-    sizing = config.arch.get("sizing")
-    if sizing is None:
-        raise ValueError(
-            f"arch={name} declares no sizing, so size={size} cannot be met: add to its YAML, for example, "
-            "sizing: {width: dim, multiple: 16, fine: hidden, depth: {200k: 4, 1M: 5}}, or pass size=null"
-        )
-
-    def factory(**widths: int) -> Backbone:
-        return construct(_resolved(config, widths), vocab_size, "meta")
-
-    rule = OmegaConf.to_container(sizing, resolve=True)
-    assert isinstance(rule, dict)
-    depth = {parse_count(at): layers for at, layers in rule.pop("depth").items()}
-    solved = solve(factory, size, depth=depth, **rule)
-    return Architecture(name, _resolved(config, solved), solved)
-
-
-def _resolved(config: DictConfig, widths: Mapping[str, int] | None = None) -> dict[str, Any]:
-    config = OmegaConf.create({"arch": config.arch})  # a copy: the caller's stays as composed
-    for key, value in (widths or {}).items():
-        OmegaConf.update(config, f"arch.{key}", value)
-    node = OmegaConf.to_container(config.arch, resolve=True)
-    assert isinstance(node, dict)
-    return node
-
-
-def composed(overrides: Sequence[str], config_name: str = "train") -> DictConfig:
-    """Compose a primary configuration outside a command, e.g. composed(["arch=mamba", "size=1M"])."""
-    active = GlobalHydra.instance().hydra  # a command may be running: give its Hydra back afterwards
-    GlobalHydra.instance().clear()
+def built(node: Any) -> Any:
+    """`hydra.utils.instantiate` that lets the errors of what it calls through as they are."""
     try:
-        with initialize_config_module("harness.conf", version_base="1.3", job_name=config_name):
-            return compose(config_name, overrides=list(overrides))
-    finally:
-        if active is not None:
-            GlobalHydra.instance().initialize(active)
+        return instantiate(node, _convert_="all")
+    except InstantiationException as error:
+        raise (error.__cause__ or error) from None
+
+
+def unsized(config: DictConfig) -> Architecture:
+    """The architecture with its widths as written."""
+    return Architecture(config.choices.arch, _resolved(config), {})
+
+
+def architecture(config: DictConfig, vocab_size: int) -> Architecture:
+    """Solve `config.arch` for `config.size` non-embedding parameters (null: the widths as written).
+
+    Raises ValueError if the architecture declares no `sizing`, or no width comes within 2%.
+    """
+    name, size = config.choices.arch, config.size
+    if size is None:
+        return unsized(config)
+    sizing = config.arch.get("sizing")
+    if sizing is None:
+        raise ValueError(
+            f"arch={name} declares no sizing, so size={size} cannot be met: add to its YAML, for example, "
+            "sizing: {width: dim, multiple: 16, fine: hidden, depth: {200k: 4, 1M: 5}}, or pass size=null"
+        )
+
+    def factory(**widths: int) -> Backbone:
+        return construct(_resolved(config, widths), vocab_size, "meta")
+
+    rule = OmegaConf.to_container(sizing, resolve=True)
+    assert isinstance(rule, dict)
+    depth = {parse_count(at): layers for at, layers in rule.pop("depth").items()}
+    solved = solve(factory, size, depth=depth, **rule)
+    return Architecture(name, _resolved(config, solved), solved)
+
+
+def _resolved(config: DictConfig, widths: Mapping[str, int] | None = None) -> dict[str, Any]:
+    config = OmegaConf.create({"arch": config.arch})  # a copy: the caller's stays as composed
+    for key, value in (widths or {}).items():
+        OmegaConf.update(config, f"arch.{key}", value)
+    node = OmegaConf.to_container(config.arch, resolve=True)
+    assert isinstance(node, dict)
+    return node
 
 
 def build(
@@ -190,14 +132,17 @@ def make_task(config: DictConfig, arch: Architecture) -> Task:
     """
     node = OmegaConf.to_container(config.task, resolve=True)
     assert isinstance(node, dict)
-    accepted = inspect.signature(get_class(node["_target_"])).parameters
+    target = get_class(node.pop("_target_"))
+    accepted = inspect.signature(target).parameters
     given: dict[str, Any] = {"family": arch.family, "start": arch.start}
     for part in ("corpus", "tokenizer", "objective"):
         if part in accepted:
-            given[part] = instantiate(config[part], _convert_="all")
+            given[part] = built(config[part])
     if "cache_dir" in accepted:
         given["cache_dir"] = Path(config.cache_dir).expanduser()
-    return instantiate(node, **given, _convert_="all")
+    # Called, not instantiated: Hydra would turn a part that is a dataclass back into configuration.
+    task: Task = target(**built(node), **given)
+    return task
 
 
 def describe(backbone: Backbone) -> dict[str, int]:

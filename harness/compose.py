@@ -15,10 +15,9 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from . import strict
 from .diagnose import explain
 from .errors import ConfigError
+from .identity import canonical
 from .schema import shipped
 from .searchpath import conf_dir, make_loader
-
-NAMED = ("arch", "task")  # groups whose changed settings are part of their name in tables
 
 
 def compose(command: str = "train", overrides: Sequence[str] = ()) -> DictConfig:
@@ -41,22 +40,19 @@ def load(loader: ConfigLoaderImpl, config_name: str, overrides: Sequence[str]) -
         raise ConfigError(explain(loader, config_name, overrides, error)) from error
 
 
-def ready(
-    composed: DictConfig, command: str, loader: ConfigLoaderImpl, *, values: bool = True
-) -> DictConfig:
+def ready(composed: DictConfig, command: str, loader: ConfigLoaderImpl, *, values: bool = True) -> DictConfig:
     """Check a composition and make it the workers' configuration.
 
     Counts become numbers, and a node `choices` is added: {arch: gpt, task: language, corpus: sotu, ...},
-    the names of what was chosen. Settings changed on the command line are part of a name (gpt+s6+depth=8),
+    the names of what was chosen. What was changed of an architecture is part of its name (gpt+s6+depth=8),
     so that tables keep variants apart. values=False checks keys alone.
     """
     hydra = composed.hydra
-    config = OmegaConf.masked_copy(composed, [key for key in composed if key != "hydra"])
+    config = OmegaConf.masked_copy(composed, [str(key) for key in composed if key != "hydra"])
     choices = {group: option for group, option in hydra.runtime.choices.items() if option is not None}
     choices = {group: option for group, option in choices.items() if not group.startswith("hydra/")}
     sources = [Path(s.path) for s in hydra.runtime.config_sources if s.schema == "file"]
-    plain = OmegaConf.to_container(config)
-    assert isinstance(plain, dict)
+    plain = strict.as_dict(config)
 
     schema = shipped(conf_dir())
     for group in (key for key, defaults in schema.primary(command).items() if defaults == [{}]):
@@ -73,9 +69,8 @@ def ready(
     keys = strict.Keys(schema, plain, choices, where)
     keys.check(command)
     names = {group: option for group, option in choices.items() if "/" not in group}
-    for group in NAMED:
-        if group in names and _customised(group, changed, hydra, command, sources):
-            names[group] += _changes(group, plain, choices, command, loader)
+    if "arch" in names and _customised(hydra, command, sources):
+        names["arch"] += _changes(plain, choices, command, loader)
     strict.normalise(config, keys.counts)
     if values:
         strict.validate(config)
@@ -100,34 +95,26 @@ def _locate(key: str, files: Sequence[str], sources: Sequence[Path]) -> str | No
     return None
 
 
-def _customised(
-    group: str, changed: set[str], hydra: DictConfig, command: str, sources: Sequence[Path]
-) -> bool:
-    """Whether anything may differ from the option as committed."""
-    touched = any(key.startswith((f"{group}/", f"{group}.")) for key in changed)
-    return touched or hydra.job.config_name != command or len(sources) > 1
+def _customised(hydra: DictConfig, command: str, sources: Sequence[Path]) -> bool:
+    """Whether the architecture may differ from the option as committed."""
+    typed = any(override.startswith(("arch/", "arch.", "arch={")) for override in hydra.overrides.task)
+    return typed or hydra.job.config_name != command or len(sources) > 1
 
 
 def _changes(
-    group: str,
-    config: Mapping[str, Any],
-    choices: Mapping[str, str],
-    command: str,
-    loader: ConfigLoaderImpl,
+    config: Mapping[str, Any], choices: Mapping[str, str], command: str, loader: ConfigLoaderImpl
 ) -> str:
-    """How a group differs from its option as it stands in its file: "+s6+depth=8", or ""."""
-    bare = loader.load_configuration(command, [f"{group}={choices[group]}"], run_mode=RunMode.RUN)
+    """How the architecture differs from its option as it stands in its file: "+s6+depth=8", or ""."""
+    bare = loader.load_configuration(command, [f"arch={choices['arch']}"], run_mode=RunMode.RUN)
     before = bare.hydra.runtime.choices
-    names: list[str] = []
-    replaced: list[str] = []
-    for name, option in choices.items():
-        if name.startswith(f"{group}/") and before.get(name) != option:
-            names.append(option)
-            replaced.append(strict.package(name) + ".")
-    old = dict(leaves(OmegaConf.to_container(bare[group]), group))
-    for path, value in leaves(config[group], group):
-        if not path.startswith(tuple(replaced)) and old.get(path, ()) != value:
-            names.append(f"{path.removeprefix(f'{group}.')}={strict.shown(value)}")
+    swapped = {name: option for name, option in choices.items() if before.get(name) != option}
+    swapped = {name: option for name, option in swapped.items() if name.startswith("arch/")}
+    replaced = tuple(f"{strict.package(name)}." for name in swapped)
+    names = list(swapped.values())
+    old = dict(leaves(strict.as_dict(bare.arch), "arch"))
+    for path, value in leaves(config["arch"], "arch"):
+        if not path.startswith(replaced) and canonical(old.get(path, ())) != canonical(value):
+            names.append(f"{path.removeprefix('arch.')}={strict.shown(canonical(value))}")
     return "".join(f"+{name}" for name in names)
 
 

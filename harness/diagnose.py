@@ -12,11 +12,12 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from .errors import ConfigError, nearest, one_line, suggestion
 from .searchpath import conf_dir
+from .strict import as_dict
 
 
 def parse(overrides: Sequence[str], loader: ConfigLoaderImpl | None = None) -> list[Override]:
@@ -52,22 +53,23 @@ def is_hydra(override: Override) -> bool:
 
 
 def refuse_additions(overrides: Sequence[Override], loader: ConfigLoaderImpl) -> None:
-    """`+key`, `++key` and `~key` would get past the schema: they are for hydra.* and the user's own groups."""
+    """`+key`, `++key`, `~key` would get past the schema: they are for hydra.* and the user's own groups."""
     for override in overrides:
         if is_hydra(override) or not (override.is_add() or override.is_force_add() or override.is_delete()):
             continue
         group = override.key_or_group
         if options_of(loader, group) and not (conf_dir() / group).is_dir():
             continue
-        sign = override.input_line[: len(override.input_line) - len(override.input_line.lstrip("+~"))]
-        plain = override.input_line.lstrip("+~")
+        line = str(override.input_line)
+        plain = line.lstrip("+~")
+        sign = line.removesuffix(plain)
         remedy = f"write {plain}" if "=" in plain else f"try {group}=none"
-        raise ConfigError(f"{override.input_line}: {sign} is for hydra.* only; known keys need none ({remedy})")
+        raise ConfigError(
+            f"{override.input_line}: {sign} is for hydra.* only; keys that exist need none ({remedy})"
+        )
 
 
-def explain(
-    loader: ConfigLoaderImpl, config_name: str, overrides: Sequence[str], error: Exception
-) -> str:
+def explain(loader: ConfigLoaderImpl, config_name: str, overrides: Sequence[str], error: Exception) -> str:
     """One line for an error raised while composing `config_name` with `overrides`."""
     parsed = parse(overrides, loader)
     groups, keys = [], []
@@ -81,6 +83,8 @@ def explain(
     for override in groups:
         options = options_of(loader, override.key_or_group)
         value = override.value()
+        if value is None:
+            return f"{override.input_line}: choose one of {', '.join(options)}"
         if isinstance(value, str) and value not in options:
             return f"unknown {override.key_or_group} {value!r}; {suggestion(value, options)}"
     try:
@@ -95,10 +99,8 @@ def explain(
         base = _compose(loader, config_name, groups)
     except (HydraException, OmegaConfBaseException, yaml.YAMLError) as second:
         return _plain(second)
-    plain = OmegaConf.to_container(base)
-    assert isinstance(plain, dict)
     for override in keys:
-        unknown = _unknown_key(override.key_or_group, plain, groups_of(loader))
+        unknown = _unknown_key(override.key_or_group, as_dict(base), groups_of(loader))
         if unknown is not None:
             return unknown
     return _plain(error)
@@ -109,7 +111,7 @@ def _roots(groups: Sequence[Override]) -> list[Override]:
 
 
 def _compose(loader: ConfigLoaderImpl, config_name: str, overrides: Sequence[Override]) -> DictConfig:
-    lines = [override.input_line for override in overrides]
+    lines = [str(override.input_line) for override in overrides]
     return loader.load_configuration(config_name, lines, run_mode=RunMode.RUN)
 
 
@@ -143,6 +145,9 @@ def _unknown_key(path: str, config: dict[str, Any], groups: Sequence[str]) -> st
 
 def _nearest_key(parents: list[str], rest: list[str], node: dict[str, Any], config: dict[str, Any]) -> str:
     """Among the siblings of the unknown step, or a key of the same name elsewhere."""
+    elsewhere = [path for path in _paths(config) if path.split(".")[-1] == rest[-1]]
+    if elsewhere:
+        return f"nearest: {min(elsewhere, key=len)}"
     siblings = [key for key in node if key not in ("hydra", "_target_", "_partial_")]
     near = nearest(rest[0], siblings)
     if near is not None:
@@ -150,12 +155,6 @@ def _nearest_key(parents: list[str], rest: list[str], node: dict[str, Any], conf
         if tail and tail[0] not in node[near]:
             tail = [nearest(tail[0], node[near]) or tail[0]]
         return "nearest: " + ".".join([*parents, near, *tail])
-    paths = [path for path in _paths(config) if path.split(".")[-1] == rest[-1]]
-    if not paths:
-        best = nearest(rest[-1], [path.split(".")[-1] for path in _paths(config)])
-        paths = [path for path in _paths(config) if path.split(".")[-1] == best]
-    if paths:
-        return f"nearest: {min(paths, key=len)}"
     return f"{'.'.join(parents) or 'the top level'} has: {', '.join(sorted(siblings))}"
 
 

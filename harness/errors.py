@@ -18,11 +18,10 @@ class ConfigError(ValueError):
 
 def nearest(wrong: str, valid: Iterable[str]) -> str | None:
     """The valid name that was most likely meant, or None where none is similar."""
-    # Case is no difference, and `optim.learning_rate` should still find a name below `optim`.
     folded: dict[str, str] = {}
     for name in valid:
         folded.setdefault(name.lower(), name)
-    found = difflib.get_close_matches(wrong.lower(), folded, n=1, cutoff=0.5)
+    found = difflib.get_close_matches(wrong.lower(), folded, n=1, cutoff=0.6)
     return folded[found[0]] if found else None
 
 

@@ -30,7 +30,7 @@ from .callbacks import (
 )
 from .load import init_weights
 from .memory import PeakMemory
-from .module import ENDLESS, Batches, Loader, Training, derived_seed
+from .module import ENDLESS, Account, Batches, Loader, Training, derived_seed
 from .plan import Plan
 
 CHECKPOINT_EVERY = timedelta(seconds=60)  # of training: what a kill can cost at most
@@ -73,7 +73,7 @@ class Run:
             seed=config["seed"],
         )
         diverged, stopped = StopWhenDiverged(), StopOnSignal(self.checkpoint)
-        trainer = self.trainer([diverged, stopped])
+        trainer = self.trainer([Account(), diverged, stopped])
         resume = self.checkpoint if self.checkpoint.exists() else None
         first = torch.load(resume, weights_only=True)["spent"]["batches"] if resume else 0
         batches = Batches(task, config["seed"], config["batch_size"], trainer.global_rank, trainer.world_size)

@@ -18,7 +18,7 @@ COMPARABLE = {
     "windows": ("digests", "windows"),
 }
 # Keys of a configuration that tell seeds, places and machines apart, not the things compared.
-INCIDENTAL = {"seed", "results_dir", "study_name", "logger", "progress", "cache_dir"}
+INCIDENTAL = {"label", "choices", "seed", "results_dir", "study_name", "logger", "progress", "cache_dir"}
 INCIDENTAL |= {"trainer.accelerator", "trainer.devices", "trainer.num_workers", "trainer.threads"}
 
 

@@ -100,7 +100,8 @@ class Training(L.LightningModule):
         self.loss = loss.detach()
         return loss + sum(aux.values()) if aux else loss
 
-    def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
+    def account(self, batch: Batch) -> None:
+        """Add a finished batch to `spent`, and end the run when a budget of seconds is used up."""
         self.spent.add(self.cost(batch), self.trainer.world_size)
         self.spent.steps = self.trainer.global_step
         self.read_clock()
@@ -175,3 +176,15 @@ class Loader(DataLoader[Batch]):
 
     def load_state_dict(self, state: dict[str, int]) -> None:
         pass
+
+
+class Account(L.Callback):
+    """Keeps the module's accounts. First among the callbacks, since the others read and save them.
+
+    (The module's own hook would come last: Lightning calls callbacks before it.)
+    """
+
+    def on_train_batch_end(
+        self, trainer: L.Trainer, module: Any, outputs: Any, batch: Batch, batch_idx: int
+    ) -> None:
+        module.account(batch)

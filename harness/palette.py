@@ -1,4 +1,4 @@
-"""How an architecture looks in every plot: a colour, dash and marker per name, told apart without colour too."""
+"""How an architecture looks in every plot: one colour, dash and marker per name; any of them will do."""
 
 from __future__ import annotations
 

@@ -11,9 +11,11 @@ from omegaconf import DictConfig, OmegaConf
 from archs.contract import Backbone
 from tasks.task import Task
 
+from . import record
 from .budget import Budget, Cost, CostModel, cost_per_step
 from .build import Architecture, architecture, make_task, unsized
-from .identity import identity, run_name
+from .identity import identity, run_name, sources
+from .load import run_folder
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,9 @@ def plan(config: DictConfig) -> Plan:
     resolved = OmegaConf.to_container(config, resolve=True)
     assert isinstance(resolved, dict)
     resolved["arch"] = arch.node
-    extras = {"digests": dict(task.digests), "solved": arch.solved}
+    extras = {"digests": dict(task.digests), "solved": arch.solved, "sources": sources(resolved)}
+    if config.init_from is not None:
+        extras["init_from"] = record.read_record(run_folder(config.init_from))["identity"]
     key = identity(resolved, extras)
     folder = Path(config.results_dir) / config.study_name / f"{run_name(resolved)}-{key}"
     return Plan(

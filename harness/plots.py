@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,6 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
 from .palette import FAINT, INK, RULE, Look, adaptive, look
+from .record import read_metrics
 from .summary import Comparison, Metric, Row
 from .tables import count, size
 
@@ -58,7 +58,7 @@ class Plot:
 
 def plots(comparison: Comparison, stem: str) -> list[Plot]:
     """Every plot that the runs of one table allow; `stem` begins the file names."""
-    curves = {row.label: [read_curves(Path(run["folder"])) for run in row.runs] for row in comparison.rows}
+    curves = {row.label: [_read_curves(run["folder"]) for run in row.runs] for row in comparison.rows}
     drawn: list[Plot | None] = [_learning(comparison, metric, curves, stem) for metric in comparison.metrics]
     drawn += [_losses(comparison, curves, stem)]
     drawn += [
@@ -68,20 +68,10 @@ def plots(comparison: Comparison, stem: str) -> list[Plot]:
     return [plot for plot in drawn if plot]
 
 
-def read_curves(folder: Path) -> dict[str, list[dict[str, Any]]]:
-    """{"train": rows, "validation": rows} of a run's metrics.jsonl, but for a line cut short by a kill."""
-    rows: dict[str, list[dict[str, Any]]] = {"train": [], "validation": []}
-    path = folder / "metrics.jsonl"
-    if not path.is_file():
-        return rows
-    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
-        try:
-            row = json.loads(line)
-        except ValueError:
-            continue
-        if isinstance(row, dict) and row.get("kind") in rows and "tokens" in row:
-            rows[row["kind"]].append(row)
-    return rows
+def _read_curves(folder: str) -> dict[str, list[dict[str, Any]]]:
+    """{"train": rows, "validation": rows} of a run's metrics.jsonl."""
+    rows = [row for row in read_metrics(Path(folder)) if "tokens" in row]
+    return {kind: [row for row in rows if row["kind"] == kind] for kind in ("train", "validation")}
 
 
 def _learning(comparison: Comparison, metric: Metric, curves: Mapping[str, Any], stem: str) -> Plot | None:

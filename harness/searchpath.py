@@ -11,6 +11,7 @@ from pathlib import Path
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.utils import create_config_search_path
 from hydra.core.config_search_path import ConfigSearchPath, SearchPathQuery
+from hydra.core.hydra_config import HydraConfig
 from hydra.core.plugins import Plugins
 from hydra.plugins.search_path_plugin import SearchPathPlugin
 
@@ -50,15 +51,24 @@ def load_plugins() -> None:
         entry.load()
 
 
-def make_loader(config_dir: str | None = None, searchpath: Sequence[str] = ()) -> ConfigLoaderImpl:
-    """Hydra's config loader over conf/, plugins, `--config-dir` and `hydra.searchpath` folders."""
+def make_loader(config_dir: str | None = None, searchpath: Sequence[str] | None = None) -> ConfigLoaderImpl:
+    """Hydra's config loader over conf/, plugins, `--config-dir` and `hydra.searchpath` folders.
+
+    Inside a running command, the folders that it was given where the arguments name none.
+    """
     register()
     path = create_config_search_path(str(conf_dir()))
-    schema = SearchPathQuery(provider="schema", path=None)
+    folders = [] if searchpath is None else list(searchpath)
     if config_dir is not None:
         if not Path(config_dir).is_dir():
             raise ConfigError(f"--config-dir {config_dir}: no such folder")
-        path.prepend("command-line", f"file://{Path(config_dir).absolute()}", schema)
-    for folder in searchpath:
-        path.prepend("hydra.searchpath", folder, schema)
+        folders.append(f"file://{Path(config_dir).absolute()}")
+    known = {element.path for element in path.get_path()}
+    if HydraConfig.initialized():
+        running = [f"{s.schema}://{s.path}" for s in HydraConfig.get().runtime.config_sources if s.path]
+        known.add(f"file://{conf_dir()}")
+        folders += [source for source in running if source not in known and source not in folders]
+    schema = SearchPathQuery(provider="schema", path=None)
+    for folder in folders:
+        path.prepend("user", folder, schema)
     return ConfigLoaderImpl(config_search_path=path)

@@ -6,7 +6,7 @@ Nothing here imports torch: a typing mistake is answered in about a second.
 from __future__ import annotations
 
 import inspect
-import os
+import tempfile
 import types
 import typing
 from collections.abc import Callable, Iterator, Mapping
@@ -17,7 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from .counts import is_count, parse_count
-from .errors import ConfigError, nearest, suggestion
+from .errors import ConfigError, nearest
 from .schema import INSTANTIATE, KINDS, Schema, fits, kind
 
 # ---------------------------------------------------------------------------------------------- keys
@@ -58,8 +58,11 @@ class Keys:
     def _value(self, value: Any, here: str, defaults: list[Any]) -> None:
         if here in self.packages:
             group, option = self.packages[here]
-            if isinstance(value, dict):
-                self._node(value, here, self.schema.node(group, option, value))
+            if not isinstance(value, dict):
+                raise ConfigError(
+                    f"{here}={shown(value)}: options are chosen with a slash, as in {group}={option}"
+                )
+            self._node(value, here, self.schema.node(group, option, value))
         elif isinstance(value, dict):
             shapes = [default for default in defaults if isinstance(default, dict)]
             # `sizing.depth` and its like map sizes of the user's choice: only parts have fixed keys.
@@ -78,10 +81,19 @@ class Keys:
         if here.rsplit(".", 1)[-1] in INSTANTIATE or not defaults:
             return
         kinds = {kind(default) for default in defaults}
+        # A part may take several values where its default is one; its constructor knows.
+        if isinstance(value, list) and self._in_part(here) and all(fits(item, kinds) for item in value):
+            return
         if not fits(value, kinds):
             raise ConfigError(self._wrong_kind(here, value, defaults))
         if "count" in kinds and kinds <= {"count", None} and is_count(value) and not isinstance(value, int):
             self.counts.append(here)
+
+    def _in_part(self, here: str) -> bool:
+        node: Any = self.config
+        for step in here.split(".")[:-1]:
+            node = node.get(step) if isinstance(node, Mapping) else None
+        return isinstance(node, Mapping) and "_target_" in node
 
     def _expected(self, here: str) -> bool:
         """A group's own place, or a scalar that some part reads by interpolation."""
@@ -152,7 +164,9 @@ def maybe(rule: tuple[Callable[[Any], bool], str]) -> tuple[Callable[[Any], bool
 
 POSITIVE = number(1)[0], "a whole number of at least 1"
 BETAS = (
-    lambda value: isinstance(value, list) and len(value) == 2 and all(number(0, 1)[0](beta) for beta in value),
+    lambda value: (
+        isinstance(value, list) and len(value) == 2 and all(number(0, 1)[0](beta) for beta in value)
+    ),
     "two numbers between 0 and 1, as in [0.9,0.95]",
 )
 PRECISIONS = ("32-true", "bf16-mixed", "bf16-true", "16-mixed", "16-true", "64-true")
@@ -213,10 +227,15 @@ def _choices(wanted: str) -> list[str]:
 def resolve(config: DictConfig) -> dict[str, Any]:
     """The configuration as plain values; an interpolation that leads nowhere is a ConfigError."""
     try:
-        plain = OmegaConf.to_container(config, resolve=True)
+        return as_dict(config, resolve=True)
     except OmegaConfBaseException as error:
         key = f"{error.full_key}: " if error.full_key else ""
         raise ConfigError(f"{key}{str(error.msg or error).splitlines()[0]}") from error
+
+
+def as_dict(config: DictConfig, *, resolve: bool = False) -> dict[str, Any]:
+    """The configuration as plain values, its interpolations as written unless `resolve`."""
+    plain = OmegaConf.to_container(config, resolve=resolve)
     assert isinstance(plain, dict)
     return {str(key): value for key, value in plain.items()}
 
@@ -228,14 +247,18 @@ def normalise(config: DictConfig, counts: list[str]) -> None:
 
 
 def check_writable(folder: Path) -> None:
-    """Raise ConfigError unless `folder` can be made and written into; makes nothing."""
+    """Raise ConfigError unless `folder` can be made and written into; leaves nothing behind."""
     place = folder.expanduser().absolute()
     while not place.exists():
         place = place.parent
     if not place.is_dir():
         raise ConfigError(f"results_dir={folder}: {place} is a file, not a folder")
-    if not os.access(place, os.W_OK | os.X_OK):
-        raise ConfigError(f"results_dir={folder}: {place} cannot be written; choose another results_dir=...")
+    try:
+        tempfile.TemporaryFile(
+            dir=place
+        ).close()  # permission bits say nothing to root or of a read-only disk
+    except OSError as error:
+        raise ConfigError(f"results_dir={folder}: {place} cannot be written ({error.strerror})") from error
 
 
 # ---------------------------------------------------------------------------------------- signatures
@@ -263,7 +286,7 @@ def check_signature(node: Mapping[str, Any], target: Callable[..., Any], path: s
 
 
 def _hints(target: Callable[..., Any]) -> dict[str, Any]:
-    function = target.__init__ if inspect.isclass(target) else target  # type: ignore[misc]
+    function = target.__init__ if inspect.isclass(target) else target
     try:
         return typing.get_type_hints(function)
     except (NameError, TypeError):  # names that exist for type checkers alone

@@ -30,12 +30,17 @@ class Column:
 
 @dataclass(frozen=True)
 class Cell:
-    """text is shown, value sorts; best: the named winner; note: a mark shown beside the number."""
+    """text and interval are shown, value sorts; best: the named winner; note: a mark beside the number."""
 
     text: str
     value: float | None = None
     best: bool = False
     note: str = ""
+    interval: str = ""
+
+    def __str__(self) -> str:
+        note = f"({self.note})" if self.note else ""
+        return " ".join(part for part in (self.text, self.interval, note) if part)
 
 
 @dataclass(frozen=True)
@@ -99,7 +104,8 @@ def _metric_cell(comparison: Comparison, row: Row, metric: Metric) -> Cell:
         value, interval = row.median(metric.key), None
     note = "left only" if metric.key == "infill_bpb" and row.infill_context == "left" else ""
     best = row.label in comparison.verdicts[metric.key].winners
-    return Cell(_measure(metric, value, interval), value, best, note)
+    bounds = f"[{_measure(metric, interval[0])}, {_measure(metric, interval[1])}]" if interval else ""
+    return Cell(_measure(metric, value), value, best, note, bounds)
 
 
 def _solved_cell(row: Row, threshold: float) -> Cell:
@@ -107,7 +113,7 @@ def _solved_cell(row: Row, threshold: float) -> Cell:
     if counted is None:
         return EMPTY
     solved, runs, (low, high) = counted
-    return Cell(f"{solved} of {runs} [{low:.0%}, {high:.0%}]", solved / runs)
+    return Cell(f"{solved} of {runs}", solved / runs, interval=f"[{low:.0%}, {high:.0%}]")
 
 
 def _baseline_row(comparison: Comparison, name: str, width: int) -> tuple[Cell, ...]:
@@ -115,16 +121,12 @@ def _baseline_row(comparison: Comparison, name: str, width: int) -> tuple[Cell, 
     cells = [Cell(name), EMPTY]
     for metric in comparison.metrics:
         value = values.get(metric.key)
-        cells.append(EMPTY if value is None else Cell(_measure(metric, value, None), value))
+        cells.append(EMPTY if value is None else Cell(_measure(metric, value), value))
     return (*cells, *[Cell("")] * (width - len(cells)))
 
 
-def _measure(metric: Metric, value: float, interval: tuple[float, float] | None) -> str:
-    scale, digits = (100, 1) if metric.unit == "%" else (1, 3)
-    text = f"{scale * value:.{digits}f}"
-    if interval:
-        text += f" [{scale * interval[0]:.{digits}f}, {scale * interval[1]:.{digits}f}]"
-    return text
+def _measure(metric: Metric, value: float) -> str:
+    return f"{100 * value:.1f}" if metric.unit == "%" else f"{value:.3f}"
 
 
 def cost(comparison: Comparison) -> Grid:
@@ -220,12 +222,8 @@ def terminal(grid: Grid, title: str) -> Table:
 
 
 def _styled(cell: Cell) -> str:
-    text = escape(_noted(cell))
+    text = escape(str(cell))
     return f"[bold green]{text}[/]" if cell.best else text
-
-
-def _noted(cell: Cell) -> str:
-    return f"{cell.text} ({cell.note})" if cell.note else cell.text
 
 
 def markdown(grid: Grid) -> str:
@@ -244,7 +242,7 @@ def markdown(grid: Grid) -> str:
 
 
 def _marked(cell: Cell) -> str:
-    text = _plain(_noted(cell))
+    text = _plain(str(cell))
     return f"**{text}**" if cell.best else text
 
 
@@ -276,7 +274,7 @@ def _run_line(comparison: Comparison, row: Row, run: Any) -> dict[str, Any]:
 
 
 def _mean_line(comparison: Comparison, row: Row) -> dict[str, Any]:
-    line = {"kind": "mean", "row": row.label, "arch": row.arch, "asked": row.asked}
+    line: dict[str, Any] = {"kind": "mean", "row": row.label, "arch": row.arch, "asked": row.asked}
     line |= {"status": plural(len(row.completed), "run") + " completed", "n": len(row.completed)}
     line |= {"started": len(row.runs)}
     for metric in comparison.metrics:

@@ -41,7 +41,7 @@ class Bigram:
     Goodman 1999, section 2.4), with p(w) of the unigram and t(u) the number of different tokens seen after u.
 
     The more different tokens have followed u, the more weight the unigram has; where none has, or nothing
-    stands to the left, it has all. A pair counts when both tokens are ordinary: none reaches across documents.
+    stands to the left, it has all. A pair counts when both tokens are ordinary: none spans documents.
     """
 
     def __init__(self, ids: np.ndarray, vocab_size: int) -> None:

@@ -10,14 +10,16 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import sysconfig
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from glob import glob, has_magic
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 import datasets
+import numpy as np
+
+from .files import existing, read_rows, read_text
 
 SPLITS = ("train", "validation", "test")
 
@@ -87,19 +89,22 @@ def _assign(groups: set[str], validation: float, test: float) -> dict[str, str]:
 
 
 def _documents(
-    rows: datasets.Dataset | datasets.IterableDataset, name: str, text_key: str, group_key: str | None
+    rows: Iterable[Mapping[str, Any]],
+    name: str,
+    text_key: str = "text",
+    group_key: str | None = None,
+    id_key: str | None = None,
 ) -> Iterator[Document]:
-    """Rows to documents. A row without a group is its own, by its text: of two equal texts none is held out
-    while the other is trained on."""
+    """Rows to documents, named by a column of unique names or else by their number."""
     for i, row in enumerate(rows):
         for key in filter(None, (text_key, group_key)):
             if key not in row:
                 raise ValueError(f"corpus {name} has no column {key!r}: its columns are {', '.join(row)}")
-        text = row[text_key]
+        text: Any = row[text_key]
         if not isinstance(text, str):
             raise ValueError(f"corpus {name}, row {i}: {text_key!r} holds {type(text).__name__}, not text")
-        group = str(row[group_key]) if group_key else hashlib.sha256(text.encode()).hexdigest()
-        yield Document(str(row.get("id", i)), group, text)
+        group = str(row[group_key]) if group_key else _own_group(text)
+        yield Document(str(row[id_key] if id_key else i), group, text)
 
 
 def sotu(validation: float = 0.05, test: float = 0.05) -> Corpus:
@@ -117,7 +122,7 @@ def sotu(validation: float = 0.05, test: float = 0.05) -> Corpus:
             "text": [package.raw(fileid) for fileid in table["fileid"]],
         }
     )
-    return Corpus("sotu", _documents(rows, "sotu", "text", "group"), validation, test)
+    return Corpus("sotu", _documents(rows, "sotu", group_key="group", id_key="id"), validation, test)
 
 
 def python(validation: float = 0.05, test: float = 0.05) -> Corpus:
@@ -136,11 +141,31 @@ def python(validation: float = 0.05, test: float = 0.05) -> Corpus:
         with contextlib.suppress(UnicodeDecodeError):
             rows["text"].append(path.read_bytes().decode())
             rows["id"].append(module.as_posix())
-    documents = _documents(datasets.Dataset.from_dict(rows), "python", "text", None)
+    documents = _documents(datasets.Dataset.from_dict(rows), "python", id_key="id")
     return Corpus("python", documents, validation, test)
 
 
-def files(
+def text(
+    files: str | Sequence[str] | None = None,
+    piece_bytes: int = 16384,
+    validation: float = 0.05,
+    test: float = 0.05,
+) -> Corpus:
+    """The user's own plain text; every file is a document.
+
+    files: a path, a glob (`**` for any depth) or a list of these.
+    piece_bytes: fewer than three documents cannot fill three splits; such a corpus, a single long book say,
+    is cut at line ends into documents of about this many bytes, or of a third of it if it is shorter.
+
+    Raises ValueError in one line for files that are missing, empty or not UTF-8.
+    """
+    paths = existing(files)
+    rows = datasets.Dataset.from_dict({"id": list(map(str, paths)), "text": list(map(read_text, paths))})
+    documents = list(_documents(rows, "text", id_key="id"))
+    return Corpus("text", _in_pieces(documents, piece_bytes), validation, test)
+
+
+def table(
     kind: str,
     files: str | Sequence[str] | None = None,
     text_key: str = "text",
@@ -149,109 +174,43 @@ def files(
     validation: float = 0.05,
     test: float = 0.05,
 ) -> Corpus:
-    """The user's own files.
+    """The user's own rows; every row is a document.
 
-    kind: "text" (a file is a document), "json" (lines, or one list of objects) or "parquet" (a row is one).
-    files: a path, a glob (`**` for any depth) or a list of these.
-    text_key, group_key: columns of json and parquet that hold the text and what must stay together (or None).
-    piece_bytes: fewer than three groups cannot fill three splits; such a corpus, a single long book say, is
-    cut at line ends into documents of about this many bytes.
+    kind: "json" (an object per line, or one list of objects) or "parquet".
+    text_key, group_key: columns that hold the text and what must stay together (or None).
+    files, piece_bytes: as for `text`; pieces are cut when there are fewer than three groups.
 
-    Raises ValueError in one line for files that are missing, empty, not UTF-8 or not of that kind.
+    Raises ValueError in one line for files that are missing, empty or not of that kind, or lack a column.
     """
-    if kind not in ("text", "json", "parquet"):
-        raise ValueError(f"corpus.kind={kind} is unknown: choose text, json or parquet")
-    paths = _existing(files)
-    if kind == "text":
-        text_key, group_key = "text", None
-        texts = [_utf8(path) for path in paths]
-        documents = list(
-            _documents(
-                datasets.Dataset.from_dict({"id": list(map(str, paths)), "text": texts}), kind, text_key, None
-            )
-        )
-    else:
-        documents = list(_documents(_rows(kind, paths), f"{kind} ({paths[0]})", text_key, group_key))
-    if len({document.group for document in documents}) < len(SPLITS):
-        documents = [piece for document in documents for piece in _pieces(document, piece_bytes)]
-    return Corpus(kind, documents, validation, test)
+    if kind not in ("json", "parquet"):
+        raise ValueError(f"corpus.kind={kind} is unknown: choose json or parquet")
+    documents = list(_documents(read_rows(kind, existing(files)), kind, text_key, group_key))
+    return Corpus(kind, _in_pieces(documents, piece_bytes), validation, test)
 
 
-def _existing(files: str | Sequence[str] | None) -> list[Path]:
-    """Paths that `files` stands for, sorted, each once; a glob passes over empty files and folders."""
-    patterns = [files] if isinstance(files, str | Path) else list(files or [])
-    if not patterns:
-        raise ValueError(
-            'corpus.files is not set: give a path, a glob or a list, as in corpus.files="books/*.txt"'
-        )
-    found: set[Path] = set()
-    for pattern in (Path(pattern).expanduser() for pattern in patterns):
-        if has_magic(str(pattern)) and not pattern.exists():
-            matches = [Path(match) for match in glob(str(pattern), recursive=True)]
-            matches = [match for match in matches if match.is_file() and match.stat().st_size]
-            if not matches:
-                raise ValueError(f"corpus.files={pattern} matches no file that holds anything")
-            found.update(matches)
-        elif not pattern.exists():
-            raise ValueError(f"corpus.files={pattern} does not exist")
-        elif pattern.is_dir():
-            raise ValueError(
-                f"corpus.files={pattern} is a folder: name the files in it, as in {pattern}/**/*.txt"
-            )
-        elif not pattern.stat().st_size:
-            raise ValueError(f"corpus.files={pattern} is empty")
-        else:
-            found.add(pattern)
-    return sorted(found)
+def _in_pieces(documents: list[Document], piece_bytes: int) -> list[Document]:
+    """The documents, or where they are fewer than three groups, consecutive pieces of whole lines of them,
+    each a group of its own."""
+    if piece_bytes < 1:
+        raise ValueError(f"corpus.piece_bytes={piece_bytes} must be positive")
+    if len({document.group for document in documents}) >= len(SPLITS):
+        return documents
+    total = sum(len(document.text.encode()) for document in documents)
+    piece_bytes = min(piece_bytes, total // len(SPLITS) + 1)
+    pieces: list[Document] = []
+    for document in documents:
+        lines = document.text.splitlines(keepends=True)
+        number = np.cumsum([0] + [len(line.encode()) for line in lines[:-1]]) // piece_bytes
+        for n, piece in groupby(zip(number, lines, strict=True), key=lambda pair: pair[0]):
+            text = "".join(line for _, line in piece)
+            pieces.append(Document(f"{document.id}#{n}", _own_group(text), text))
+    return pieces
 
 
-def _utf8(path: Path) -> str:
-    """The file's text, byte for byte (`datasets` would translate line ends)."""
-    try:
-        return path.read_bytes().decode()
-    except UnicodeDecodeError as error:
-        raise ValueError(
-            f"{path} is not UTF-8: byte {error.start} is 0x{error.object[error.start]:02x}"
-        ) from None
-    except OSError as error:
-        raise ValueError(f"{path} cannot be read: {error.strerror}") from None
-
-
-def _rows(kind: str, paths: list[Path]) -> list[Mapping[str, Any]]:
-    """Rows of all files, streamed: nothing is cached, so that no edit of a file can be overlooked."""
-    rows: list[Mapping[str, Any]] = []
-    verbosity = datasets.logging.get_verbosity()
-    datasets.logging.set_verbosity(datasets.logging.CRITICAL)  # it logs what it then raises
-    try:
-        with tempfile.TemporaryDirectory() as folder:
-            for path in paths:
-                if path.suffix in (".json", ".jsonl"):
-                    _utf8(path)
-                try:
-                    rows += datasets.load_dataset(
-                        kind, data_files=[str(path)], split="train", streaming=True, cache_dir=folder
-                    )
-                except Exception as error:  # of pyarrow, json or datasets, by kind of damage
-                    reason = str(error).strip().splitlines()[0]
-                    raise ValueError(f"{path} cannot be read as {kind}: {reason}") from None
-    finally:
-        datasets.logging.set_verbosity(verbosity)
-    return rows
-
-
-def _pieces(document: Document, piece_bytes: int) -> Iterator[Document]:
-    """Consecutive pieces of a document, of whole lines, each a group of its own."""
-    lines = document.text.splitlines(keepends=True)
-    piece: list[str] = []
-    size = count = 0
-    for i, line in enumerate(lines):
-        piece.append(line)
-        size += len(line.encode())
-        if size >= piece_bytes or i == len(lines) - 1:
-            text = "".join(piece)
-            name = hashlib.sha256(text.encode()).hexdigest()
-            yield Document(f"{document.id}#{count}", name, text)
-            piece, size, count = [], 0, count + 1
+def _own_group(text: str) -> str:
+    """The group of a text that none was given for. Equal texts share it, so that none is held out while its
+    twin is trained on."""
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def hub(

@@ -17,7 +17,9 @@ from .rows import pad
 from .streams import stream
 
 SPLITS = ("test", "validation", "train")
-BELONGS = np.array([0, 1, 2, 2, 2, 2, 2, 2])  # split by hash modulo 8: 1/8 test, 1/8 validation, the rest train
+BELONGS = np.array(
+    [0, 1, 2, 2, 2, 2, 2, 2]
+)  # split by hash modulo 8: 1/8 test, 1/8 validation, the rest train
 BLOCK = 1024  # training examples drawn together, so that drawing is vectorised
 PATIENCE = 64  # draws of BLOCK examples in a row without a new one before a space counts as used up
 
@@ -28,7 +30,9 @@ Draw = Callable[[np.random.Generator, int], list[Example]]
 def fingerprints(examples: Sequence[Example]) -> np.ndarray:
     """A 64-bit hash of every source (N,): equal for equal sources, otherwise as good as random."""
     sources = pad([example.source for example in examples], -1)[0].numpy().astype(np.uint64) + np.uint64(1)
-    odd = stream("fingerprint").integers(0, 2**63, sources.shape[1], dtype=np.uint64) * np.uint64(2) + np.uint64(1)
+    odd = stream("fingerprint").integers(0, 2**63, sources.shape[1], dtype=np.uint64) * np.uint64(
+        2
+    ) + np.uint64(1)
     h = mixed(sources * odd).sum(axis=1, dtype=np.uint64)  # wraps around: arithmetic modulo 2^64
     return mixed(h)
 
@@ -58,7 +62,9 @@ def training_block(draw: Draw, names: tuple, seed: int, block: int) -> list[Exam
         found += [drawn[i] for i in np.flatnonzero(belong(fingerprints(drawn), "train"))]
         if len(found) >= BLOCK:
             return found[:BLOCK]
-    raise ValueError(f"{spelled(names)}: too few distinct examples exist to train on; enlarge the task's space")
+    raise ValueError(
+        f"{spelled(names)}: too few distinct examples exist to train on; enlarge the task's space"
+    )
 
 
 def fixed_examples(draw: Draw, names: tuple, split: str, count: int) -> list[Example]:

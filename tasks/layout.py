@@ -32,7 +32,7 @@ def layout(family: Family, example: Example, answer_len: int, start: int | None 
     answer, scored = written_out(target, answer_len)
     at = np.arange(scored)
     if family is Family.ENCODER_DECODER:
-        return Row(np.append(start, answer[:-1]), at, answer[:scored], source)
+        return Row(np.concatenate([[start], answer[:-1]]), at, answer[:scored], source)
     if family is Family.ENCODER:
         tokens = np.concatenate([source, [SEP], np.full(answer_len, MASK)])
         return Row(tokens, len(source) + 1 + at, answer[:scored])

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
-from archs.contract import Backbone, Family
+from archs.contract import Family
 
 from .example import Example
 from .supervised import SupervisedTask

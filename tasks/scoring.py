@@ -30,7 +30,9 @@ def row_costs(model: Backbone, rows: Sequence[Row], *, batch_tokens: int = BATCH
     tokens that it alone was trained to name. Raises ValueError for a target that is no ordinary token.
     """
     if any((row.target < N_SPECIAL).any() for row in rows):
-        raise ValueError(f"only ordinary tokens (ids >= {N_SPECIAL}) can be scored; a row's target holds a special one")
+        raise ValueError(
+            f"only ordinary tokens (ids >= {N_SPECIAL}) can be scored; a row's target holds a special one"
+        )
     return per_target(model, rows, ordinary_nats, batch_tokens=batch_tokens)
 
 

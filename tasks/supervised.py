@@ -6,6 +6,7 @@ import hashlib
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -31,9 +32,15 @@ class SupervisedTask(Task):
     Only answer tokens are trained on and scored. A prediction is the argmax over `labels`, ids that are
     the same for every family: the whole alphabet of the task, or the label set of a classification.
 
+    save() writes nothing: the examples are made again from the configuration.
+
     slices  names of the parts of the task that are drawn in turn and reported apart: example i of a
             batch, of training or evaluation alike, belongs to slices[i % len(slices)].
     """
+
+    objective = "answers"
+    primary = "accuracy"
+    higher_is_better = True
 
     def __init__(
         self,
@@ -54,7 +61,7 @@ class SupervisedTask(Task):
         """parameters: what the examples depend on, by name (plain numbers). alphabet: its symbols, which
         are the ids N_SPECIAL .. N_SPECIAL + alphabet - 1. labels: None for all of them."""
         if family is Family.ENCODER_DECODER and not in_place and start is None:
-            raise ValueError(f"task={self.name}: an encoder-decoder needs arch.start, its decoder's first token")
+            raise ValueError("an encoder-decoder needs arch.start, the first token that its decoder reads")
         if min(validation_examples, test_examples, quick_examples) < len(slices):
             raise ValueError(f"task={self.name}: every number of examples must be at least {len(slices)}")
         self.family, self.start = family, start
@@ -94,6 +101,9 @@ class SupervisedTask(Task):
     def train_tokens(self) -> None:
         return None
 
+    def save(self, folder: Path) -> None:
+        pass
+
     def evaluate(self, model: Backbone, split: str, *, quick: bool = False) -> dict[str, Any]:
         """accuracy over answer tokens (given the gold prefix where an answer has several and is not read
         in place), exact_match over examples, native_loss in nats per answer token, solved (accuracy of
@@ -110,13 +120,16 @@ class SupervisedTask(Task):
         }
         if len(self.slices) > 1:
             for i, part in enumerate(self.slices):
-                metrics[f"accuracy_{part}"] = float(np.concatenate(judged[i :: len(self.slices)])[:, 0].mean())
+                metrics[f"accuracy_{part}"] = float(
+                    np.concatenate(judged[i :: len(self.slices)])[:, 0].mean()
+                )
         return metrics
 
     def _fixed(self, split: str, count: int) -> list[Example]:
         share = -(-count // len(self.slices))
         parts = [
-            fixed_examples(partial(self.draw, part), (*self._names, part), split, share) for part in self.slices
+            fixed_examples(partial(self.draw, part), (*self._names, part), split, share)
+            for part in self.slices
         ]
         return in_turn(parts)[:count]
 

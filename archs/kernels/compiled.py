@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import numba
@@ -31,15 +32,14 @@ def compiled(function: Callable, *, exact: bool = False) -> Callable:
     Products may be reordered unless `exact`, but NaN and infinity are always honoured.
     """
     fastmath = {"contract"} if exact else {"contract", "reassoc", "nsz", "arcp"}
-    options = {"nogil": True, "error_model": "numpy", "fastmath": fastmath}
+    compile_ = partial(numba.njit, nogil=True, error_model="numpy", fastmath=fastmath)
     try:
-        return numba.njit(cache=True, **options)(function)
+        return compile_(function, cache=True)
     except RuntimeError:  # numba found neither __pycache__ nor a home directory to write to
-        return numba.njit(**options)(function)
+        return compile_(function)
 
 
-@intrinsic
-def _power_of_two(typing_context: Any, biased: Any) -> Any:
+def _two_to(typing_context: Any, biased: Any) -> Any:
     """2^n for float32 `biased` = n + 1.5 * 2^23, whose lowest mantissa bits are the integer n."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -51,12 +51,17 @@ def _power_of_two(typing_context: Any, biased: Any) -> Any:
     return types.float32(types.float32), generate
 
 
+_power_of_two: Any = intrinsic(_two_to)
+
 ZERO, ONE = np.float32(0), np.float32(1)
 LOG2_E, LN_2 = np.float32(1.4426950408889634), np.float32(0.6931471805599453)
 _ROUND = np.float32(1.5 * 2**23)  # adding it leaves no bits for a fraction
 _LEAST, _MOST = np.float32(-126), np.float32(128)
 # Chebyshev interpolation of (2^r - 1) / r on [-1/2, 1/2]: 2^r within 5e-9, and exactly 1 at r = 0
-_Q = tuple(np.float32(c) for c in (0.693147188, 0.240226508, 0.0555035711, 9.61808256e-3, 1.33908634e-3, 1.54531629e-4))
+_Q = tuple(
+    np.float32(c)
+    for c in (0.693147188, 0.240226508, 0.0555035711, 9.61808256e-3, 1.33908634e-3, 1.54531629e-4)
+)
 _Q0, _Q1, _Q2, _Q3, _Q4, _Q5 = _Q
 
 
@@ -72,7 +77,9 @@ def _exp2(x: np.float32) -> np.float32:
 exp2 = compiled(_exp2, exact=True)  # reordering would cancel the rounding constant
 
 _pools: dict[int, ThreadPoolExecutor] = {}
-os.register_at_fork(after_in_child=_pools.clear)  # a child inherits the pool's book-keeping but not its threads
+os.register_at_fork(
+    after_in_child=_pools.clear
+)  # a child inherits the pool's book-keeping but not its threads
 
 
 def blocks(channels: int) -> int:

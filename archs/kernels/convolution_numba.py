@@ -40,9 +40,7 @@ class _Convolution(torch.autograd.Function):
         dx, dpast = torch.empty_like(x), torch.empty_like(past)
         dweight, dbias = torch.empty(batch, E, K), torch.empty(batch, E)
         outputs = (dx, dweight, dbias, dpast)
-        spread(
-            _backward, batch * blocks(E), x.numel() * K, 4 * K + 4, *inputs, dy.contiguous(), *outputs
-        )
+        spread(_backward, batch * blocks(E), x.numel() * K, 4 * K + 4, *inputs, dy.contiguous(), *outputs)
         return dx, dweight.sum(0), dbias.sum(0), dpast
 
 
@@ -67,13 +65,14 @@ def _forward(
         scratch[:] = ZERO
         _begin(weight, bias, past, taps, recent, b, e0, width)
         for t in range(T):
+            x_t, y_t = x[b, t, e0 : e0 + width], y[b, t, e0 : e0 + width]
             for e in range(width):
-                recent[t % K, e] = x[b, t, e0 + e]
+                recent[t % K, e] = x_t[e]
             _before_activation(taps, recent, t, total)
             for e in range(BLOCK):
                 total[e] /= ONE + exp2(-LOG2_E * total[e])
             for e in range(width):
-                y[b, t, e0 + e] = total[e]
+                y_t[e] = total[e]
 
 
 @compiled
@@ -94,7 +93,11 @@ def _backward(
     T, E = x.shape[1:]
     K = weight.shape[1]
     taps, recent, total = scratch[: K + 1], scratch[K + 1 : 2 * K + 1], scratch[2 * K + 1]
-    dtaps, drecent, dtotal = scratch[2 * K + 2 : 3 * K + 3], scratch[3 * K + 3 : 4 * K + 3], scratch[4 * K + 3]
+    dtaps, drecent, dtotal = (
+        scratch[2 * K + 2 : 3 * K + 3],
+        scratch[3 * K + 3 : 4 * K + 3],
+        scratch[4 * K + 3],
+    )
     per_sequence = (E + BLOCK - 1) // BLOCK
     for s in range(first, last):
         b, e0 = s // per_sequence, s % per_sequence * BLOCK
@@ -102,9 +105,10 @@ def _backward(
         scratch[:] = ZERO
         _begin(weight, bias, past, taps, recent, b, e0, width)
         for t in range(T):
+            x_t, dy_t = x[b, t, e0 : e0 + width], dy[b, t, e0 : e0 + width]
             for e in range(width):
-                recent[t % K, e] = x[b, t, e0 + e]
-                dtotal[e] = dy[b, t, e0 + e]
+                recent[t % K, e] = x_t[e]
+                dtotal[e] = dy_t[e]
             _before_activation(taps, recent, t, total)
             for e in range(BLOCK):
                 gate = ONE / (ONE + exp2(-LOG2_E * total[e]))
@@ -155,11 +159,8 @@ def _emit(drecent: ndarray, dx: ndarray, dpast: ndarray, b: int, source: int, e0
     """Hand over the gradient of the input of step `source`, and empty its slot for the step K later."""
     K = drecent.shape[0]
     slot = (source + K) % K
-    if source >= 0:
-        for e in range(width):
-            dx[b, source, e0 + e] = drecent[slot, e]
-    else:
-        for e in range(width):
-            dpast[b, source + K - 1, e0 + e] = drecent[slot, e]
+    target = dx[b, source, e0 : e0 + width] if source >= 0 else dpast[b, source + K - 1, e0 : e0 + width]
+    for e in range(width):
+        target[e] = drecent[slot, e]
     for e in range(BLOCK):
         drecent[slot, e] = ZERO

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from functools import cache
 from importlib.util import find_spec
 
@@ -52,7 +54,7 @@ def selective_scan(
         name = "torch"  # mamba_ssm knows no initial state
     if h0 is None:
         h0 = torch.zeros(x.shape[0], *A.shape, dtype=dtype, device=x.device)
-    with torch.autocast(x.device.type, enabled=False):
+    with full_precision(x.device):
         y, h = _implementation(name)(*(t.to(dtype) for t in (x, delta, A, B, C, D, h0)))
     return y.to(x.dtype), h
 
@@ -66,10 +68,21 @@ def resolve(backend: str | None, device: torch.device, dtype: torch.dtype) -> st
     compiled = device.type == "cpu" and dtype == torch.float32
     fused = device.type == "cuda" and dtype == torch.float32 and _installed("mamba_ssm")
     if backend == "numba" and not compiled:
-        raise ValueError(f"backend='numba' computes in float32 on a CPU, not in {dtype} on {device}; use 'torch'")
+        raise ValueError(
+            f"backend='numba' computes in float32 on a CPU, not in {dtype} on {device}; use 'torch'"
+        )
     if backend == "mamba_ssm" and not fused:
-        raise ValueError(f"backend='mamba_ssm' needs a GPU and pip install 'archs[mamba]', on {device}; use 'torch'")
+        raise ValueError(
+            f"backend='mamba_ssm' needs a GPU and pip install 'archs[mamba]', on {device}; use 'torch'"
+        )
     return "numba" if compiled else "mamba_ssm" if fused else "torch"
+
+
+def full_precision(device: torch.device) -> AbstractContextManager:
+    """Autocast off, where there is one (the meta device knows none)."""
+    if torch.amp.is_autocast_available(device.type):
+        return torch.autocast(device.type, enabled=False)
+    return nullcontext()
 
 
 @cache
@@ -77,13 +90,13 @@ def _installed(package: str) -> bool:
     return find_spec(package) is not None
 
 
-def _implementation(name: str):  # each backend is imported when first used: numba takes half a second
-    if name == "numba":
+def _implementation(name: str) -> Callable[..., tuple[Tensor, Tensor]]:
+    if name == "numba":  # imported when first used: numba takes half a second
         from archs.kernels.scan_numba import scan
     elif name == "mamba_ssm":
         from archs.kernels.scan_mamba_ssm import scan
     elif name == "torch":
         from archs.kernels.scan_torch import scan
     else:
-        scan = reference
+        return reference
     return scan

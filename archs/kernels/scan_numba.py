@@ -49,7 +49,7 @@ class _Scan(torch.autograd.Function):
     def backward(ctx: Any, dy: Tensor, dh: Tensor) -> tuple[Tensor | None, ...]:
         *inputs, starts = ctx.saved_tensors
         x, _, A, B, _, _, h0 = inputs
-        (batch, T, E), N = x.shape, A.shape[1]
+        (batch, _, E), N = x.shape, A.shape[1]
         dx, ddelta, dh0 = torch.empty_like(x), torch.empty_like(x), torch.empty_like(h0)
         # slices run at once, so that what they share is summed afterwards
         dA, dD = torch.empty_like(h0), torch.empty(batch, E)
@@ -93,6 +93,7 @@ def _forward(
     for s in range(first, last):
         b, e0 = s // per_sequence, s % per_sequence * BLOCK
         width = min(BLOCK, E - e0)
+        d = D[e0 : e0 + width]
         scratch[:] = ZERO  # channels past the last one stay zero throughout
         for e in range(width):
             for n in range(N):
@@ -101,17 +102,19 @@ def _forward(
         for t in range(T):
             if save and t % CHUNK == 0:
                 starts[s, t // CHUNK] = h
+            x_t, delta_t = x[b, t, e0 : e0 + width], delta[b, t, e0 : e0 + width]
             for e in range(width):
-                step[e] = delta[b, t, e0 + e]
-                drive[e] = delta[b, t, e0 + e] * x[b, t, e0 + e]
-                out[e] = D[e0 + e] * x[b, t, e0 + e]
+                step[e] = delta_t[e]
+                drive[e] = delta_t[e] * x_t[e]
+                out[e] = d[e] * x_t[e]
             for n in range(N):
                 B_tn, C_tn = B[b, t, n], C[b, t, n]
                 for e in range(BLOCK):
                     h[n, e] = exp2(step[e] * a2[n, e]) * h[n, e] + drive[e] * B_tn
                     out[e] += C_tn * h[n, e]
+            y_t = y[b, t, e0 : e0 + width]
             for e in range(width):
-                y[b, t, e0 + e] = out[e]
+                y_t[e] = out[e]
         for e in range(width):
             for n in range(N):
                 last_h[b, e0 + e, n] = h[n, e]
@@ -152,9 +155,11 @@ def _backward(
         b, block = s // per_sequence, s % per_sequence
         e0 = block * BLOCK
         width = min(BLOCK, E - e0)
+        d = D[e0 : e0 + width]
         scratch[: 3 * N + 5] = ZERO
+        dd = dD[b, e0 : e0 + width]
+        dd[:] = ZERO
         for e in range(width):
-            dD[b, e0 + e] = ZERO
             for n in range(N):
                 a2[n, e] = A[e0 + e, n] * LOG2_E
                 g[n, e] = dh[b, e0 + e, n]
@@ -163,21 +168,25 @@ def _backward(
             steps = min(CHUNK, T - t0)
             states[0] = starts[s, chunk]
             for i in range(steps):
+                t = t0 + i
+                x_t, delta_t = x[b, t, e0 : e0 + width], delta[b, t, e0 : e0 + width]
                 for e in range(width):
-                    step[e] = delta[b, t0 + i, e0 + e]
-                    drive[e] = step[e] * x[b, t0 + i, e0 + e]
+                    step[e] = delta_t[e]
+                    drive[e] = delta_t[e] * x_t[e]
                 for n in range(N):
-                    B_tn = B[b, t0 + i, n]
+                    B_tn = B[b, t, n]
                     for e in range(BLOCK):
                         decay = exp2(step[e] * a2[n, e])
                         decays[i, n, e] = decay
                         states[i + 1, n, e] = decay * states[i, n, e] + drive[e] * B_tn
             for i in range(steps - 1, -1, -1):
                 t = t0 + i
+                x_t, delta_t = x[b, t, e0 : e0 + width], delta[b, t, e0 : e0 + width]
+                dy_t = dy[b, t, e0 : e0 + width]
                 for e in range(width):
-                    step[e] = delta[b, t, e0 + e]
-                    drive[e] = step[e] * x[b, t, e0 + e]
-                    dout[e] = dy[b, t, e0 + e]
+                    step[e] = delta_t[e]
+                    drive[e] = delta_t[e] * x_t[e]
+                    dout[e] = dy_t[e]
                     g_B[e] = ZERO
                     A_p[e] = ZERO
                 for n in range(N):
@@ -195,11 +204,11 @@ def _backward(
                         g[n, e] = g_next
                     dB[block, b, t, n] = dB_tn
                     dC[block, b, t, n] = dC_tn
+                dx_t, ddelta_t = dx[b, t, e0 : e0 + width], ddelta[b, t, e0 : e0 + width]
                 for e in range(width):
-                    x_t = x[b, t, e0 + e]
-                    dx[b, t, e0 + e] = step[e] * g_B[e] + D[e0 + e] * dout[e]
-                    ddelta[b, t, e0 + e] = x_t * g_B[e] + LN_2 * A_p[e]
-                    dD[b, e0 + e] += x_t * dout[e]
+                    dx_t[e] = step[e] * g_B[e] + d[e] * dout[e]
+                    ddelta_t[e] = x_t[e] * g_B[e] + LN_2 * A_p[e]
+                    dd[e] += x_t[e] * dout[e]
         for e in range(width):
             for n in range(N):
                 dA[b, e0 + e, n] = da[n, e]

@@ -42,7 +42,7 @@ class Objective(ABC):
         if family not in self.families:
             raise ValueError(f"objective={self.name} cannot train {ASK_INSTEAD[family]}")
         if family is Family.ENCODER_DECODER and start is None:
-            raise ValueError(f"objective={self.name}: an encoder-decoder needs arch.start, its decoder's first token")
+            raise ValueError("an encoder-decoder needs arch.start, the first token that its decoder reads")
         self.family = family
         self.start = start
 
@@ -65,7 +65,6 @@ class Objective(ABC):
 
     def shifted(self, targets: np.ndarray) -> np.ndarray:
         """targets (B, N) to the decoder's inputs (B, N): the start token, then targets[:, :-1]."""
-        assert self.start is not None
         return np.concatenate([np.full_like(targets[:, :1], self.start), targets[:, :-1]], axis=1)
 
 

@@ -18,8 +18,8 @@ PRE, SUF, MID, END = SENTINELS[:4]
 class Causal(Objective):
     """Name every next token: T - 1 positions and T - 1 targets per window of T.
 
-        reads   w0 w1 w2 w3
-        names   w1 w2 w3 w4
+    reads   w0 w1 w2 w3
+    names   w1 w2 w3 w4
     """
 
     name = "causal"
@@ -60,7 +60,7 @@ class FillInTheMiddle(Causal):
 
     def batch(self, windows: np.ndarray, rng: np.random.Generator, *, vocab_size: int) -> Batch:
         B, T = windows.shape
-        moved = rng.random(B) < self.rate
+        moved = rng.random((B,)) < self.rate
         first, last = np.sort(rng.integers(0, T + 1, size=(2, B)), axis=0)[..., None]  # (B, 1) each
         j = np.arange(T)
         middle = T + 3 - last + j  # where token j of the middle goes: behind suffix and three markers

@@ -13,6 +13,8 @@ from ..tokenizer import SENTINELS
 from .base import Objective, tensor
 from .prefix import Prefix
 
+SENTINEL = np.array(SENTINELS[:1])  # the one that stands for a gap when a model is asked to fill it
+
 
 class Span(Objective):
     """Name the spans that sentinels stand for (Raffel et al. 2020, arXiv 1910.10683, section 3.1.4).
@@ -58,8 +60,12 @@ class Span(Objective):
         windows = windows.astype(np.int64)
         B, T = windows.shape
         noise, spans = self.counts(T)
-        lengths = np.stack([compositions(rng, B, T - noise, spans), compositions(rng, B, noise, spans)], axis=2)
-        starts = np.cumsum(lengths.reshape(B, -1), axis=1) - lengths.reshape(B, -1)  # gap, span, gap, span, ...
+        lengths = np.stack(
+            [compositions(rng, B, T - noise, spans), compositions(rng, B, noise, spans)], axis=2
+        )
+        starts = np.cumsum(lengths.reshape(B, -1), axis=1) - lengths.reshape(
+            B, -1
+        )  # gap, span, gap, span, ...
         begins = np.zeros((B, T), dtype=np.int64)
         np.put_along_axis(begins, starts, 1, axis=1)
         piece = np.cumsum(begins, axis=1) - 1  # (B, T): even in a gap, odd in a span
@@ -80,8 +86,8 @@ class Span(Objective):
 
     def infill_prompt(self, left: np.ndarray, span: np.ndarray, right: np.ndarray) -> list[Row]:
         """One sentinel for the span, teacher-forced; neither it nor the closing one is scored."""
-        source = np.concatenate([left, SENTINELS[:1], right])
-        return [Row(self.decoder_inputs(SENTINELS[:1], span), 1 + np.arange(len(span)), span, source)]
+        source = np.concatenate([left, SENTINEL, right])
+        return [Row(self.decoder_inputs(SENTINEL, span), 1 + np.arange(len(span)), span, source)]
 
 
 class SpanPrefix(Objective):

@@ -1,0 +1,45 @@
+"""Counting and grouping parameters."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import nn
+
+
+def parameter_counts(model: nn.Module) -> dict[str, int]:
+    """How large a model is, by the three numbers that tables show. Works on the meta device.
+
+    total          every parameter once, tied ones too.
+    non_embedding  less the tables: tokens, positions, and the output embedding of an untied head
+                   (every nn.Embedding). What `size=` asks for, since a table grows with the
+                   vocabulary and computes nothing.
+    active         total, less what one token leaves idle: a part that routes tokens to some of its
+                   parameters (experts) says how many stay idle in `idle_parameters`.
+    """
+    total = sum(p.numel() for p in model.parameters())
+    tables = {
+        p for module in model.modules() if isinstance(module, nn.Embedding) for p in module.parameters()
+    }
+    idle = sum(getattr(module, "idle_parameters", 0) for module in model.modules())
+    return {
+        "total": total,
+        "non_embedding": total - sum(p.numel() for p in tables),
+        "active": total - idle,
+    }
+
+
+def decay_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+    """Optimiser groups: matrices and tables decay; vectors (norms, biases) and marked parameters do not.
+
+    A part marks what should keep its scale whatever its shape: `parameter._no_weight_decay = True`.
+    """
+    groups: dict[bool, list[nn.Parameter]] = {True: [], False: []}
+    for parameter in model.parameters():
+        spared = parameter.ndim < 2 or getattr(parameter, "_no_weight_decay", False)
+        groups[not spared].append(parameter)
+    return [
+        {"params": params, "weight_decay": weight_decay if decays else 0.0}
+        for decays, params in groups.items()
+        if params
+    ]

@@ -1,0 +1,52 @@
+"""A corpus and overrides small enough that a whole run takes a second."""
+
+import random
+
+import pytest
+
+from harness.compose import compose
+
+WORDS = "the nation shall keep its peace and prosper under law while citizens of every state labour".split()
+
+
+@pytest.fixture(scope="session")
+def corpus_files(tmp_path_factory):
+    """Forty short documents of real words, the same in every session."""
+    folder = tmp_path_factory.mktemp("corpus")
+    draw = random.Random(0)
+    for number in range(40):
+        sentences = [" ".join(draw.choices(WORDS, k=12)).capitalize() + "." for _ in range(30)]
+        (folder / f"{number:02d}.txt").write_text(" ".join(sentences))
+    return folder
+
+
+@pytest.fixture
+def tiny(corpus_files, tmp_path):
+    """tiny("arch=gpt", ...) composes a run of a few steps that writes below tmp_path."""
+
+    def composed(*overrides):
+        small = [
+            "corpus=text",
+            f"corpus.files={corpus_files}/*.txt",
+            "tokenizer=bytes",
+            "size=null",
+            "arch.dim=16",
+            "arch.depth=1",
+            "arch.heads=2",
+            "task.window=48",
+            "task.context_bytes=24",
+            "task.scored_bytes=8",
+            "task.windows=4",
+            "task.quick_windows=2",
+            "batch_size=4",
+            "evaluations=2",
+            "trainer=cpu",
+            f"results_dir={tmp_path}/runs",
+            f"cache_dir={tmp_path}/cache",
+            "progress=false",
+        ]
+        if not any(override.startswith("budget=") for override in overrides):
+            small += ["budget=steps", "budget.steps=6"]
+        return compose("train", [*small, *overrides])
+
+    return composed
