@@ -6,6 +6,7 @@ All shapes are (B, H, T, Dh) for queries and (B, Hkv, S, Dh) for keys and values
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -58,10 +59,48 @@ def attend(
     causal: T == S and key j is read by queries i >= j; then mask must be None, and nothing of size
     (T, S) is ever built. mask: broadcastable to (B, H, T, S), bool (True = read) or added to the scores.
     """
-    grouped = k.shape[1] != q.shape[1]
-    return F.scaled_dot_product_attention(
-        q, k, v, attn_mask=mask, dropout_p=dropout, is_causal=causal, scale=scale, enable_gqa=grouped
+    learned = mask is not None and mask.requires_grad and dropout == 0 and q.device.type == "cpu"
+    y = F.scaled_dot_product_attention(
+        q,
+        k,
+        v,
+        attn_mask=mask.detach() if mask is not None and learned else mask,
+        dropout_p=dropout,
+        is_causal=causal,
+        scale=scale,
+        enable_gqa=k.shape[1] != q.shape[1],
     )
+    return _LearnedBias.apply(y, q, k, v, mask, scale) if learned else y
+
+
+class _LearnedBias(torch.autograd.Function):
+    """Passes y = attend(q, k, v, bias) through, and gives bias the gradient that torch's fused kernel omits.
+
+    On a CPU, torch leaves that kernel when a bias is learned, and materialises (B, H, T, S) several
+    times over. Here the kernel stays, and the backward pass computes P again, one row of the batch at
+    a time: dbias = P * (dP - sum(dy * y)), where P = softmax(q k^T * scale + bias), dP = dy v^T.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, y: Tensor, q: Tensor, k: Tensor, v: Tensor, bias: Tensor, scale: float) -> Tensor:
+        ctx.save_for_backward(y, q, k, v, bias)
+        ctx.scale = scale
+        return y.view_as(y)
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
+        y, q, k, v, bias = ctx.saved_tensors
+        wide = torch.promote_types(bias.dtype, torch.float32)
+        total = torch.zeros(bias.shape, dtype=wide)
+        for row in range(len(q)):
+            q_, k_, v_, y_, dy_ = (t[row].to(wide) for t in (q, k, v, y, dy))
+            k_, v_ = (t.repeat_interleave(len(q_) // len(t), 0) for t in (k_, v_))
+            at = row if len(bias) > 1 else 0
+            P = torch.baddbmm(bias[at].to(wide), q_, k_.mT, alpha=ctx.scale).softmax(-1)
+            delta = (dy_ * y_).sum(-1, keepdim=True)
+            total[at] += P.mul_(torch.baddbmm(-delta, dy_, v_.mT))
+        return dy, None, None, None, total.to(bias.dtype), None
 
 
 def attend_window(

@@ -85,6 +85,8 @@ class Stack(nn.Module):
         self.final_norm = nn.Identity() if post_norm else norm(dim=dim)
         self.final_dropout = nn.Dropout(final_dropout)
 
+        if not layers:
+            raise ValueError("depth=0: a stack needs at least one layer")
         if not all(self._sublayers()):
             raise ValueError("a layer needs a mixer or an mlp: both are none")
         parts = self._parts()

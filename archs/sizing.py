@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from functools import cache
 
 import torch
 from torch import nn
@@ -36,35 +37,42 @@ def solve(
         raise ValueError(f"size={target} must be a positive number of parameters")
     layers = depth[min(depth, key=lambda size: abs(math.log(size / target)))]
 
-    def count(**keys: int) -> int:
+    @cache
+    def count(wide: int, value: int | None = None) -> int:
+        keys = {width: wide} if value is None else {width: wide, str(fine): value}
         with torch.device("meta"):
             return parameter_counts(factory(depth=layers, **keys))["non_embedding"]
 
-    steps = 1
-    while count(**{width: 2 * steps * multiple}) < target:
-        steps *= 2
-    low, high = (steps, 2 * steps) if steps > 1 else (1, 2)  # count(low) < target, unless low is 1
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (middle, high) if count(**{width: middle * multiple}) < target else (low, middle)
-
+    below = _largest_below(target, lambda n: count(n * multiple)) * multiple
     found: list[tuple[int, dict[str, int]]] = []
-    # Nearest first: there, the fine knob has least to make up for.
-    sizes = sorted((abs(count(**{width: n * multiple}) - target), n * multiple) for n in (low, high))
-    for off, wide in sizes:
+    # The nearer width first: there, the fine knob has least to make up for.
+    for wide in sorted((below, below + multiple), key=lambda w: abs(count(w) - target)):
         keys = {width: wide, "depth": layers}
-        found.append((off, keys))
-        if fine is not None:
-            one, two = (count(**{width: wide, fine: n * wide}) for n in (1, 2))
-            if two != one:
-                value = round(wide + (target - one) * wide / (two - one))
-                if value >= 1:
-                    exact = count(**{width: wide, fine: value})
-                    found.append((abs(exact - target), keys | {fine: value}))
+        found.append((abs(count(wide) - target), keys))
+        if fine is not None and count(wide, 2 * wide) != count(wide, wide):
+            slope = (count(wide, 2 * wide) - count(wide, wide)) / wide
+            value = wide + round((target - count(wide, wide)) / slope)
+            if value >= 1:
+                found.append((abs(count(wide, value) - target), keys | {fine: value}))
         if found[-1][0] <= TOLERANCE * target:
             return found[-1][1]
     off, keys = min(found, key=lambda item: item[0])
     if off <= TOLERANCE * target:
         return keys
-    nearest = count(**{key: value for key, value in keys.items() if key != "depth"})
+    nearest = count(keys[width], keys.get(str(fine)))
     raise ValueError(f"size={target:,} cannot be reached within 2%: the nearest is {nearest:,} ({keys})")
+
+
+def _largest_below(target: int, count: Callable[[int], int]) -> int:
+    """The largest n >= 1 with count(n) <= target (1 if there is none), for a count that grows with n.
+
+    Parameters are close to a n^2 + b n: two counts give the curve, a few more the place on it.
+    """
+    two, four = count(2), count(4)
+    a, b = (four - 2 * two) / 8, (4 * two - four) / 4
+    n = max(1, int((math.sqrt(b * b + 4 * a * target) - b) / (2 * a)) if a > 0 else 1)
+    while n > 1 and count(n) > target:
+        n -= 1
+    while count(n + 1) <= target:
+        n += 1
+    return n

@@ -60,9 +60,10 @@ def points(config: DictConfig, folder: Path) -> Iterator[Point]:
         raise ValueError(
             f"lengths={list(config.lengths)} must be positive and rising, e.g. lengths=[512,2048]"
         )
-    size = None if config.size is None else parse_count(config.size)
+    size = "null" if config.size is None else config.size
     archs = {
-        name: architecture(composed([f"arch={name}"]), name, size, config.vocab_size) for name in config.archs
+        name: architecture(compose("train", [f"arch={name}", f"size={size}"]), config.vocab_size)
+        for name in config.archs
     }
     tokens = parse_count(config.tokens_per_batch)
     for length in lengths:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from . import strict
 from .diagnose import explain
 from .errors import ConfigError
 from .identity import canonical
+from .rules import validate
 from .schema import shipped
 from .searchpath import conf_dir, make_loader
 
@@ -59,46 +60,39 @@ def ready(composed: DictConfig, command: str, loader: ConfigLoaderImpl, *, value
         if group not in config:
             options = ", ".join(schema.options.get(group, {}))
             raise ConfigError(f"{group}={hydra.runtime.choices.get(group)}: choose from {options}")
-    files = [f"{group.split('@')[0]}/{option}.yaml" for group, option in choices.items()]
-    files.append(f"{hydra.job.config_name}.yaml")
-    changed = set(_keys(hydra.overrides.task))
+    files = {
+        strict.package(group): f"{group.split('@')[0]}/{option}.yaml" for group, option in choices.items()
+    }
+    files[""] = f"{hydra.job.config_name}.yaml"
+    typed: list[str] = strict.as_dict(hydra.overrides)["task"]  # as typed: a=${b} is not resolved
+    changed = {override.split("=", 1)[0].lstrip("+~") for override in typed}
 
     def where(path: str) -> str | None:
-        return None if path in changed else _locate(path.rsplit(".", 1)[-1], files, sources)
+        return None if path in changed else _locate(path, files, sources)
 
     keys = strict.Keys(schema, plain, choices, where)
     keys.check(command)
     names = {group: option for group, option in choices.items() if "/" not in group}
-    if "arch" in names and _customised(hydra, command, sources):
+    touched = any(override.startswith(("arch/", "arch.", "arch={")) for override in typed)
+    if "arch" in names and (touched or hydra.job.config_name != command or len(sources) > 1):
         names["arch"] += _changes(plain, choices, command, loader)
     strict.normalise(config, keys.counts)
     if values:
-        strict.validate(config)
+        validate(config)
     with open_dict(config):
         config.choices = names
     return config
 
 
-def _keys(overrides: Sequence[str]) -> Iterator[str]:
-    for override in overrides:
-        yield override.split("=", 1)[0].lstrip("+~")
-
-
-def _locate(key: str, files: Sequence[str], sources: Sequence[Path]) -> str | None:
-    """The file among those composed that a key is written in."""
-    line = re.compile(rf"(^|[\s{{,]){re.escape(key)}\s*:", re.MULTILINE)
-    for source in sources:
-        for file in files:
-            path = source / file
-            if path.is_file() and line.search(path.read_text("utf-8", errors="replace")):
-                return str(path)
+def _locate(path: str, files: Mapping[str, str], sources: Sequence[Path]) -> str | None:
+    """The file among those composed ({package: file}) that a key is written in: its own part's first."""
+    line = re.compile(rf"(^|[\s{{,]){re.escape(path.rsplit('.', 1)[-1])}\s*:", re.MULTILINE)
+    for place in sorted(files, key=lambda place: len(place) * path.startswith(f"{place}."), reverse=True):
+        for source in sources:
+            file = source / files[place]
+            if file.is_file() and line.search(file.read_text("utf-8", errors="replace")):
+                return str(file)
     return None
-
-
-def _customised(hydra: DictConfig, command: str, sources: Sequence[Path]) -> bool:
-    """Whether the architecture may differ from the option as committed."""
-    typed = any(override.startswith(("arch/", "arch.", "arch={")) for override in hydra.overrides.task)
-    return typed or hydra.job.config_name != command or len(sources) > 1
 
 
 def _changes(
@@ -111,17 +105,8 @@ def _changes(
     swapped = {name: option for name, option in swapped.items() if name.startswith("arch/")}
     replaced = tuple(f"{strict.package(name)}." for name in swapped)
     names = list(swapped.values())
-    old = dict(leaves(strict.as_dict(bare.arch), "arch"))
-    for path, value in leaves(config["arch"], "arch"):
+    old = dict(strict.leaves(strict.as_dict(bare.arch), "arch"))
+    for path, value in strict.leaves(config["arch"], "arch"):
         if not path.startswith(replaced) and canonical(old.get(path, ())) != canonical(value):
             names.append(f"{path.removeprefix('arch.')}={strict.shown(canonical(value))}")
     return "".join(f"+{name}" for name in names)
-
-
-def leaves(content: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    """(dotted path, value) of everything that is no mapping."""
-    if not isinstance(content, Mapping):
-        yield path, content
-        return
-    for key, value in content.items():
-        yield from leaves(value, f"{path}.{key}" if path else str(key))

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from .identity import MATTERS, NEVER
 from .summary import Comparison, Record, Row, lookup
 
 # What must agree before two runs may share a column, and where it stands in the record.
@@ -17,9 +18,6 @@ COMPARABLE = {
     "corpus": ("digests", "corpus"),
     "windows": ("digests", "windows"),
 }
-# Keys of a configuration that tell seeds, places and machines apart, not the things compared.
-INCIDENTAL = {"label", "choices", "seed", "results_dir", "study_name", "logger", "progress", "cache_dir"}
-INCIDENTAL |= {"trainer.accelerator", "trainer.devices", "trainer.num_workers", "trainer.threads"}
 
 
 def leaves(tree: Any, prefix: str = "") -> dict[str, Any]:
@@ -128,7 +126,14 @@ def _row_key(record: Record) -> dict[str, Any]:
 
 
 def _incidental(key: str) -> bool:
-    return key in INCIDENTAL or key.split(".")[0] in INCIDENTAL
+    """Whether a key tells seeds, places and machines apart rather than the things compared."""
+    group, _, rest = key.partition(".")
+    if group in ("seed", "label") or key in NEVER:
+        return True
+    if group == "init_from":  # a path, which is no part of an identity; what it names is
+        return False
+    matters = MATTERS.get(group, True)
+    return not matters if isinstance(matters, bool) else rest.split(".")[0] not in matters
 
 
 def _labels(groups: Sequence[Sequence[Record]]) -> list[str]:

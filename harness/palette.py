@@ -30,6 +30,7 @@ SERIES = (
 INK = Colour("--ink", "#1c2128", "#e6e9ee")
 FAINT = Colour("--faint", "#66707c", "#9aa4b1")
 RULE = Colour("--rule", "#d5dae0", "#363d47")
+PAGE = Colour("--page", "#ffffff", "#14171b")
 COLOURS = (*SERIES, INK, FAINT, RULE)
 
 KNOWN = {"gpt": 0, "bert": 1, "t5": 2, "mamba": 3, "llama": 4, "mamba2": 5, "bart": 6, "roberta": 7}
@@ -72,6 +73,11 @@ def adaptive(svg: str) -> str:
 
 
 def standalone(svg: str) -> str:
-    """An adaptive SVG that is a file of its own: it follows the viewer's colour scheme by itself."""
-    rules = f":root {{ {css()} }} @media (prefers-color-scheme: dark) {{ :root {{ {css(dark=True)} }} }}"
-    return svg.replace("<defs>", f"<style>{rules}</style>\n <defs>", 1)
+    """An adaptive SVG that is a file of its own: it follows the viewer's colour scheme, on its own ground.
+
+    Without that ground, light letters could meet a light page that ignores the viewer's preference.
+    """
+    light = f":root {{ background: {PAGE.light}; {css()} }}"
+    dark = f":root {{ background: {PAGE.dark}; {css(dark=True)} }}"
+    style = f"<style>{light} @media (prefers-color-scheme: dark) {{ {dark} }}</style>"
+    return svg.replace("<defs>", f"{style}\n <defs>", 1)

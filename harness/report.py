@@ -16,11 +16,13 @@ from rich.console import Console
 from . import plots, tables
 from .collect import COMMAND, Collected, collect
 from .errors import one_line_errors
+from .frame import frame
 from .grouping import compare
 from .palette import adaptive, css, look, standalone
 from .statistics import plural
 from .summary import SAW, Comparison, Row
 
+DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)  # the C one, where PyYAML was built with it
 FORMATS = ("terminal", "markdown", "csv", "html")
 
 
@@ -64,7 +66,7 @@ def build(
             written.append(_write(out / "plots" / f"{plot.name}.svg", standalone(plot.svg)))
         written.append(_write(out / "report.md", markdown(root.name, found, comparisons, drawn, measured)))
     if "csv" in formats:
-        written.append(_write(out / "report.csv", tables.frame(comparisons).to_csv(index=False)))
+        written.append(_write(out / "report.csv", frame(comparisons).to_csv(index=False)))
     if "html" in formats:
         written.append(_write(out / "report.html", html(root.name, found, comparisons, drawn, measured)))
     if "terminal" in formats:
@@ -89,7 +91,7 @@ def terminal(found: Collected, comparisons: Iterable[Comparison], written: Seque
     console = Console()
     for each in comparisons:
         console.print(tables.terminal(tables.quality(each), each.title))
-        console.print(tables.terminal(tables.cost(each), f"{each.task}: what it took"))
+        console.print(tables.sideways(tables.cost(each), f"{each.title}: what it took"))
         for line in tables.footer(each):
             console.print(line, markup=False, style="dim")
         console.print()
@@ -126,7 +128,8 @@ def markdown(
 
 
 def _image(plot: plots.Plot) -> str:
-    return f"![{plot.caption.replace('[', '(').replace(']', ')')}](plots/{plot.name}.svg)"
+    alternative = plot.caption.replace("[", "(").replace("]", ")")
+    return f"**{plot.title}**\n\n![{alternative}](plots/{plot.name}.svg)"
 
 
 def html(
@@ -139,7 +142,7 @@ def html(
     """The report as one page that needs nothing else: style, script and plots stand inside."""
     loader = jinja2.FileSystemLoader(Path(__file__).parent)
     environment = jinja2.Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    environment.filters |= {"svg": Markup, "yaml": _yaml}
+    environment.filters |= {"svg": Markup, "yaml": _yaml, "portable": _portable}
     sections = [
         {
             "stem": stem,
@@ -168,7 +171,12 @@ def html(
 
 
 def _yaml(value: Any) -> str:
-    return yaml.safe_dump(value, sort_keys=False, allow_unicode=True)
+    return yaml.dump(value, Dumper=DUMPER, sort_keys=False, allow_unicode=True)
+
+
+def _portable(config: dict[str, Any]) -> dict[str, Any]:
+    """A configuration without the places of the machine it ran on."""
+    return {key: value for key, value in config.items() if key not in ("results_dir", "cache_dir")}
 
 
 def lead(found: Collected, comparisons: Sequence[Comparison]) -> str:

@@ -75,6 +75,7 @@ class Schema:
     def __init__(self, conf: Path) -> None:
         self.options: dict[str, dict[str, Node]] = {}
         self.defaults: dict[str, list[Any]] = {}
+        self.below: dict[tuple[str, str], list[str]] = {}
         self.targets: dict[str, dict[str, list[Any]]] = {}
         for path in sorted(conf.rglob("*.yaml")):
             group = path.parent.relative_to(conf).as_posix()
@@ -82,6 +83,10 @@ class Schema:
             content = yaml.load(path.read_text("utf-8"), Loader=_LOADER) or {}
             if group == "":
                 self.defaults[path.stem] = content.get("defaults", [])
+            elif below := [
+                name for name in content.get("defaults", []) if isinstance(name, str) and name != "_self_"
+            ]:
+                self.below[group, path.stem] = below
             content = {key: value for key, value in content.items() if key not in ("defaults", "hydra")}
             self.options.setdefault(group, {})[path.stem] = content
             for node in _targets(content):
@@ -110,7 +115,7 @@ class Schema:
         options = self.options.get(group)
         if options is None:
             return None
-        same = [options[option]] if option in options else list(options.values())
+        same = list(self._chain(group, option)) if option in options else list(options.values())
         for mark in ("kind", "name"):
             if mark in content and option not in options:
                 same = [other for other in same if other.get(mark) == content[mark]] or same
@@ -119,6 +124,12 @@ class Schema:
             for key, value in other.items():
                 known.setdefault(key, []).append(value)
         return known
+
+    def _chain(self, group: str, option: str) -> Iterator[Node]:
+        """An option's content, and that of the options of its group that its defaults build on."""
+        yield self.options[group][option]
+        for name in self.below.get((group, option), []):
+            yield from self._chain(group, name)
 
 
 _LOADER: type[yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
-from scipy import stats
+from scipy import special, stats
 
 CONFIDENCE = 0.95
 SEEDS_NEEDED = 3
@@ -16,10 +16,11 @@ SEEDS_NEEDED = 3
 
 def t_interval(values: Sequence[float], confidence: float = CONFIDENCE) -> tuple[float, float] | None:
     """Student's t interval of the mean of `values`; None for fewer than two."""
-    if len(values) < 2:
+    n = len(values)
+    if n < 2:
         return None
-    mean, error = float(np.mean(values)), float(stats.sem(values))
-    half = error * float(stats.t.ppf((1 + confidence) / 2, len(values) - 1))
+    mean, error = float(np.mean(values)), float(np.std(values, ddof=1)) / math.sqrt(n)
+    half = error * float(special.stdtrit(n - 1, (1 + confidence) / 2))
     return mean - half, mean + half
 
 
@@ -51,7 +52,9 @@ def paired_p(a: Sequence[float], b: Sequence[float]) -> float:
     difference = np.subtract(a, b)
     if np.allclose(difference, difference[0], rtol=1e-12, atol=0):
         return 1.0 if difference[0] == 0 else 0.0
-    return float(stats.ttest_rel(a, b).pvalue)
+    n = len(difference)
+    t = np.mean(difference) / (np.std(difference, ddof=1) / math.sqrt(n))
+    return 2 * float(special.stdtr(n - 1, -abs(t)))  # as scipy.stats.ttest_rel, a hundred times sooner
 
 
 @dataclass(frozen=True)
@@ -125,7 +128,7 @@ def _best_of(
     if gaps[closest] <= minimum:
         return None, (
             f"no winner named: {best} is ahead of {closest} by {gaps[closest]:.2g}{unit}, "
-            f"more than {minimum:g}{unit} needed"
+            f"more than {minimum:g} needed"
         )
     doubtful = max(others, key=p.__getitem__)
     if p[doubtful] >= alpha:

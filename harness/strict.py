@@ -1,4 +1,4 @@
-"""Strict configuration: a key, option or value that means nothing is refused before any work starts.
+"""Strict configuration: a key that means nothing, or a value of the wrong kind, is refused before any work.
 
 Nothing here imports torch: a typing mistake is answered in about a second.
 """
@@ -6,13 +6,12 @@ Nothing here imports torch: a typing mistake is answered in about a second.
 from __future__ import annotations
 
 import inspect
-import tempfile
 import types
 import typing
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
+from hydra.utils import get_object
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -20,7 +19,9 @@ from .counts import is_count, parse_count
 from .errors import ConfigError, nearest
 from .schema import INSTANTIATE, KINDS, Schema, fits, kind
 
-# ---------------------------------------------------------------------------------------------- keys
+WIRING = ("vocab_size", "causal", "cross")  # what no YAML says
+SHARED = {"dim", "depth", "heads", "kv_heads", "head_dim", "hidden", "inner", "bias", "dropout", "init"}
+SHARED |= {"mixer", "mlp", "norm", "position", "head", "start", "sizing"}
 
 
 class Keys:
@@ -140,90 +141,6 @@ def _references(content: Any) -> Iterator[str]:
             yield part.split("}")[0].split(",")[0]
 
 
-# -------------------------------------------------------------------------------------------- values
-
-
-def choose(*names: str) -> tuple[Callable[[Any], bool], str]:
-    return (lambda value: value in names), f"one of {', '.join(names)}"
-
-
-def number(
-    low: float, high: float = float("inf"), *, open_low: bool = False
-) -> tuple[Callable[[Any], bool], str]:
-    def inside(value: Any) -> bool:
-        numeric = isinstance(value, int | float) and not isinstance(value, bool)
-        return numeric and (low < value if open_low else low <= value) and value <= high
-
-    end = "" if high == float("inf") else f" and at most {high:g}"
-    return inside, f"a number {'above' if open_low else 'of at least'} {low:g}{end}"
-
-
-def maybe(rule: tuple[Callable[[Any], bool], str]) -> tuple[Callable[[Any], bool], str]:
-    return (lambda value: value is None or rule[0](value)), f"{rule[1]}, or null"
-
-
-POSITIVE = number(1)[0], "a whole number of at least 1"
-BETAS = (
-    lambda value: (
-        isinstance(value, list) and len(value) == 2 and all(number(0, 1)[0](beta) for beta in value)
-    ),
-    "two numbers between 0 and 1, as in [0.9,0.95]",
-)
-PRECISIONS = ("32-true", "bf16-mixed", "bf16-true", "16-mixed", "16-true", "64-true")
-ACCELERATORS = ("auto", "cpu", "gpu", "cuda", "mps", "tpu")
-
-RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
-    "size": maybe(POSITIVE),
-    "seed": number(0),
-    "batch_size": POSITIVE,
-    "evaluations": number(0),
-    "checkpoint": choose("last", "best"),
-    "budget.kind": choose("steps", "tokens", "flops", "seconds"),
-    "budget.steps": POSITIVE,
-    "budget.tokens": POSITIVE,
-    "budget.flops": POSITIVE,
-    "budget.seconds": number(0, open_low=True),
-    "optim.name": choose("adamw"),
-    "optim.lr": number(0, open_low=True),
-    "optim.betas": BETAS,
-    "optim.eps": number(0),
-    "optim.weight_decay": number(0),
-    "optim.warmup": number(0, 1),
-    "optim.schedule": choose("cosine", "constant"),
-    "optim.final_lr_fraction": number(0, 1),
-    "optim.clip": maybe(number(0, open_low=True)),
-    "trainer.accelerator": choose(*ACCELERATORS),
-    "trainer.precision": choose(*PRECISIONS),
-    "trainer.accumulate_grad_batches": POSITIVE,
-    "trainer.num_nodes": POSITIVE,
-    "trainer.num_workers": number(0),
-    "trainer.threads": maybe(POSITIVE),
-    "tokenizer.vocab_size": POSITIVE,
-}
-
-
-def validate(config: DictConfig, rules: Mapping[str, tuple[Callable[[Any], bool], str]] = RULES) -> None:
-    """Check plain values: ranges, choices, and that results can be written. Raises ConfigError."""
-    for key in sorted(OmegaConf.missing_keys(config)):
-        raise ConfigError(f"{key} is required: {key}=...")
-    resolve(config)
-    for key, (holds, wanted) in rules.items():
-        absent = object()
-        value = OmegaConf.select(config, key, default=absent)
-        if value is absent:
-            continue
-        plain = OmegaConf.to_container(value) if OmegaConf.is_config(value) else value
-        if not holds(plain):
-            hint = f"; nearest: {near}" if (near := nearest(str(plain), _choices(wanted))) else ""
-            raise ConfigError(f"{key}={shown(plain)}: {key} takes {wanted}{hint}")
-    if "results_dir" in config and "budget" in config:
-        check_writable(Path(str(config.results_dir)))
-
-
-def _choices(wanted: str) -> list[str]:
-    return wanted.removeprefix("one of ").split(", ") if wanted.startswith("one of ") else []
-
-
 def resolve(config: DictConfig) -> dict[str, Any]:
     """The configuration as plain values; an interpolation that leads nowhere is a ConfigError."""
     try:
@@ -240,49 +157,48 @@ def as_dict(config: DictConfig, *, resolve: bool = False) -> dict[str, Any]:
     return {str(key): value for key, value in plain.items()}
 
 
+def leaves(content: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """(dotted path, value) of everything that is no mapping."""
+    if not isinstance(content, Mapping):
+        yield path, content
+        return
+    for key, value in content.items():
+        yield from leaves(value, f"{path}.{key}" if path else str(key))
+
+
 def normalise(config: DictConfig, counts: list[str]) -> None:
     """Write counts as numbers: 2M becomes 2000000 for whoever reads the configuration."""
     for path in counts:
         OmegaConf.update(config, path, parse_count(OmegaConf.select(config, path)))
 
 
-def check_writable(folder: Path) -> None:
-    """Raise ConfigError unless `folder` can be made and written into; leaves nothing behind."""
-    place = folder.expanduser().absolute()
-    while not place.exists():
-        place = place.parent
-    if not place.is_dir():
-        raise ConfigError(f"results_dir={folder}: {place} is a file, not a folder")
-    try:
-        tempfile.TemporaryFile(
-            dir=place
-        ).close()  # permission bits say nothing to root or of a read-only disk
-    except OSError as error:
-        raise ConfigError(f"results_dir={folder}: {place} cannot be written ({error.strerror})") from error
-
-
-# ---------------------------------------------------------------------------------------- signatures
-
-
 def check_signature(node: Mapping[str, Any], target: Callable[..., Any], path: str = "arch") -> None:
-    """Check a resolved node against what it builds, once that is imported. Raises ValueError.
+    """Check a resolved node, and the parts inside it, against what they build. Raises ValueError.
 
-    Keys that the target does not take are refused, except at the top of an architecture, where scalars
-    also serve the parts below; parts are checked through their own nodes. A plain value has to be of
-    the annotated type.
+    Keys that a target does not take are refused; at the top of an architecture, though, scalars also serve
+    the parts below, under the parts' own names. A plain value has to be of the annotated type.
     """
     parameters = inspect.signature(target).parameters
     takes_any = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values())
-    valid = [name for name in parameters if name not in ("self", "args", "kwargs")]
+    valid = [name for name in parameters if name not in ("self", "args", "kwargs", *WIRING)]
     hints = _hints(target)
+    shared = _shared(node) if path == "arch" else set()
     for key, value in node.items():
         if key in INSTANTIATE:
             continue
         here = f"{path}.{key}"
+        if isinstance(value, Mapping) and isinstance(value.get("_target_"), str):
+            check_signature(value, get_object(value["_target_"]), here)
         if key in parameters and not _is_instance(value, hints.get(key, Any)):
             raise ConfigError(f"{here}={shown(value)}: {target.__name__} takes {_name(hints[key])} here")
-        if key not in parameters and not takes_any and path != "arch":
+        if key not in parameters and key not in shared and not takes_any:
             raise ConfigError(f"unknown key {here}: {target.__name__} has none; {prefixed(path, key, valid)}")
+
+
+def _shared(arch: Mapping[str, Any]) -> set[str]:
+    """Keys of an architecture that need not be its target's: what parts take, here or when swapped in."""
+    parts = [value for value in arch.values() if isinstance(value, Mapping) and "_target_" in value]
+    return SHARED | {key for part in parts for key in part}
 
 
 def _hints(target: Callable[..., Any]) -> dict[str, Any]:

@@ -81,7 +81,7 @@ def run(config: DictConfig) -> int:
     if study["test"]:
         evaluate_test(completed)
     if study["bench"] is not None:
-        bench.sweep(bench_config(config, study["bench"]), folder_of(config) / "bench")
+        bench.sweep(lengths(config, study), folder_of(config) / "bench")
     report.build(folder_of(config), command=command_line())
     return 0 if len(completed) == len(jobs) else 1
 
@@ -141,6 +141,12 @@ def evaluate_test(folders: Sequence[Path]) -> None:
     """Read the test split, for all runs at once and only after the last of them has been trained."""
     command = [sys.executable, "-m", "harness.worker", "test", *map(str, folders)]
     subprocess.run(command, check=False)
+
+
+def lengths(config: DictConfig, study: Mapping[str, Any]) -> DictConfig:
+    """The study's `bench` block as a configuration of archs-bench, on the study's architectures."""
+    chosen = {"archs": study["archs"], "progress": config.progress, **study["bench"]}
+    return compose("bench", [f"{key}={value}" for key, value in chosen.items()])
 
 
 def command_line() -> str:

@@ -199,5 +199,5 @@ class Comparison:
             if median < self.solved_from:
                 chance = self.baselines.get("chance", {}).get(metric.key, math.nan)
                 stuck = abs(median - chance) <= 0.05  # it knows the answers given, not which goes with which
-                return "recall not solved" + (", on the plateau of chance" if stuck else "")
+                return "recall not solved" + (" (plateau of chance)" if stuck else "")
         return None

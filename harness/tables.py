@@ -6,13 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import pandas as pd
+from rich.box import SIMPLE_HEAD
 from rich.markup import escape
 from rich.table import Table
 from tabulate import tabulate
 
-from .statistics import plural
-from .summary import SAW, Comparison, Metric, Row, lookup
+from .summary import SAW, Comparison, Metric, Row
 
 
 @dataclass(frozen=True)
@@ -53,7 +52,15 @@ class Grid:
 
 
 EMPTY = Cell("-")
-BASELINES = "for comparison"  # heads the rows that are no architectures
+REMARK = "remark"
+
+FRAME: dict[str, Any] = {
+    "box": SIMPLE_HEAD,
+    "padding": (0, 1, 0, 0),
+    "title_justify": "left",
+    "title_style": "bold",
+    "header_style": "bold",
+}
 
 # What a run took: title, unit, place in the record, how to print it.
 COST = (
@@ -77,7 +84,7 @@ def quality(comparison: Comparison) -> Grid:
         columns.append(Column(metric.title, f"{metric.unit} {'↓' if metric.lower_is_better else '↑'}"))
     if comparison.solved_from is not None:
         columns.append(Column("solved", f"accuracy ≥ {comparison.solved_from:g}"))
-    columns += [Column("runs", number=False), Column("remark", number=False)]
+    columns += [Column("runs", number=False), Column(REMARK, number=False)]
     rows = tuple(_quality_row(comparison, row) for row in comparison.rows)
     baselines = tuple(_baseline_row(comparison, name, len(columns)) for name in comparison.baselines)
     return Grid(tuple(columns), rows, baselines)
@@ -104,8 +111,8 @@ def _metric_cell(comparison: Comparison, row: Row, metric: Metric) -> Cell:
         value, interval = row.median(metric.key), None
     note = "left only" if metric.key == "infill_bpb" and row.infill_context == "left" else ""
     best = row.label in comparison.verdicts[metric.key].winners
-    bounds = f"[{_measure(metric, interval[0])}, {_measure(metric, interval[1])}]" if interval else ""
-    return Cell(_measure(metric, value), value, best, note, bounds)
+    half = f"± {_measure(metric, (interval[1] - interval[0]) / 2)}" if interval else ""
+    return Cell(_measure(metric, value), value, best, note, half)
 
 
 def _solved_cell(row: Row, threshold: float) -> Cell:
@@ -113,7 +120,7 @@ def _solved_cell(row: Row, threshold: float) -> Cell:
     if counted is None:
         return EMPTY
     solved, runs, (low, high) = counted
-    return Cell(f"{solved} of {runs}", solved / runs, interval=f"[{low:.0%}, {high:.0%}]")
+    return Cell(f"{solved} of {runs}", solved / runs, interval=f"[{100 * low:.0f}–{high:.0%}]")
 
 
 def _baseline_row(comparison: Comparison, name: str, width: int) -> tuple[Cell, ...]:
@@ -153,7 +160,7 @@ def count(value: float) -> str:
 
 
 def size(value: float) -> str:
-    """Bytes in powers of 1024: 1572864 -> "1.5 MiB"."""
+    """Bytes in powers of 1024: 1572864 -> "1.50 MiB"."""
     return _scaled(value, 1024, (" B", " KiB", " MiB", " GiB", " TiB"))
 
 
@@ -161,7 +168,8 @@ def _scaled(value: float, base: int, units: Sequence[str]) -> str:
     power = 0
     while abs(value) >= base - 0.5 and power < len(units) - 1:
         value, power = value / base, power + 1
-    return f"{value:.0f}{units[power]}" if power == 0 or value >= 100 else f"{value:.3g}{units[power]}"
+    digits = f"{value:.0f}" if power == 0 or value >= 100 else f"{value:#.3g}".rstrip(".")
+    return digits + units[power]
 
 
 def footer(comparison: Comparison) -> list[str]:
@@ -171,9 +179,12 @@ def footer(comparison: Comparison) -> list[str]:
         lines.append(
             "Numbers are medians; shares solved have 95% Clopper-Pearson intervals."
             if comparison.solved_from is not None
-            else "Means over seeds; in brackets their 95% interval (Student's t)."
+            else "Means over seeds, ± half of their 95% interval (Student's t)."
         )
-    lines += [f"{metric.title}: {comparison.verdicts[metric.key].reason}." for metric in comparison.metrics]
+    reasons: dict[str, list[str]] = {}
+    for metric in comparison.metrics:
+        reasons.setdefault(comparison.verdicts[metric.key].reason, []).append(metric.title)
+    lines += [f"{' and '.join(titles).capitalize()}: {reason}." for reason, titles in reasons.items()]
     if any(metric.key == "infill_bpb" for metric in comparison.metrics):
         lines.append(f"To infill, {_who_saw_what(comparison)}.")
     lines += _rules(comparison)
@@ -194,30 +205,46 @@ def _who_saw_what(comparison: Comparison) -> str:
 
 
 def _rules(comparison: Comparison) -> list[str]:
-    """Each mark in the table explained, where it is used."""
-    remarks = {
-        comparison.plateau(row, metric): metric for row in comparison.rows for metric in comparison.metrics
-    }
+    """Each remark with the rule behind it and the rows it stands in."""
+    remarked: dict[str, tuple[Metric, list[str]]] = {}
+    for row in comparison.rows:
+        for metric in comparison.metrics:
+            if remark := comparison.plateau(row, metric):
+                rows = remarked.setdefault(remark, (metric, []))[1]
+                rows += [row.label] if row.label not in rows else []
     lines = []
-    for remark, metric in remarks.items():
-        if remark and metric.baseline and remark.startswith("no better"):
-            lines.append(f'"{remark}": less than {metric.margin:g} {metric.unit} below {metric.baseline}.')
-    if any(remark and remark.startswith("recall not solved") for remark in remarks):
-        lines.append(f'"recall not solved": median accuracy below {comparison.solved_from:g}.')
-    return list(dict.fromkeys(lines))
+    for remark, (metric, rows) in remarked.items():
+        rule = f"median accuracy below {comparison.solved_from}"
+        if metric.baseline:
+            rule = f"less than {metric.margin:g} {metric.unit} below {metric.baseline}"
+        lines.append(f"{remark.capitalize()}: {', '.join(rows)} ({rule}).")
+    return lines
 
 
 def terminal(grid: Grid, title: str) -> Table:
-    """A rich table; winners in bold, baselines below a rule."""
-    table = Table(title=escape(title), title_justify="left", title_style="bold", header_style="bold")
-    for column in grid.columns:
+    """A rich table; the winner stands out, baselines follow below a rule, remarks are left to the footer."""
+    table = Table(title=escape(title), **FRAME)
+    shown = [place for place, column in enumerate(grid.columns) if column.title != REMARK]
+    for place in shown:
+        column = grid.columns[place]
         heading = f"{column.title}\n{column.unit}" if column.unit else column.title
         table.add_column(escape(heading), justify="right" if column.number else "left")
     for index, row in enumerate(grid.rows):
         last = index == len(grid.rows) - 1
-        table.add_row(*[_styled(cell) for cell in row], end_section=last and bool(grid.baselines))
+        table.add_row(*[_styled(row[place]) for place in shown], end_section=last and bool(grid.baselines))
     for row in grid.baselines:
-        table.add_row(*[_styled(cell) for cell in row], style="dim")
+        table.add_row(*[_styled(row[place]) for place in shown], style="dim")
+    return table
+
+
+def sideways(grid: Grid, title: str) -> Table:
+    """The same with rows for columns: many quantities of few architectures, in a narrow terminal."""
+    table = Table(title=escape(title), **FRAME)
+    table.add_column(escape(grid.columns[0].title))
+    for row in grid.rows:
+        table.add_column(escape(row[0].text), justify="right")
+    for place, column in enumerate(grid.columns[1:], 1):
+        table.add_row(escape(column.heading), *[_styled(row[place]) for row in grid.rows])
     return table
 
 
@@ -248,41 +275,3 @@ def _marked(cell: Cell) -> str:
 
 def _plain(text: str) -> str:
     return " ".join(text.replace("|", "\\|").split()).replace("<", "&lt;")
-
-
-def frame(comparisons: Sequence[Comparison]) -> pd.DataFrame:
-    """Unrounded numbers: one line per run, per row of a table (kind "mean") and per baseline.
-
-    Metrics are as in the records (accuracy as a fraction); `_low` and `_high` bound the 95% interval.
-    """
-    lines: list[dict[str, Any]] = []
-    for comparison in comparisons:
-        where = {"task": comparison.task, "table": comparison.title, "split": comparison.split}
-        for row in comparison.rows:
-            lines += [where | _run_line(comparison, row, run) for run in row.runs]
-            lines.append(where | _mean_line(comparison, row))
-        for name, values in comparison.baselines.items():
-            lines.append(where | {"kind": "baseline", "row": name} | dict(values))
-    return pd.DataFrame(lines)
-
-
-def _run_line(comparison: Comparison, row: Row, run: Any) -> dict[str, Any]:
-    line = {"kind": "run", "row": row.label, "arch": row.arch, "seed": run.get("seed")}
-    line |= {key: run.get(key) for key in ("status", "identity", "name", "study", "error", "asked")}
-    line |= {key: v for key, v in (run.get(row.split) or {}).items() if isinstance(v, int | float | str)}
-    return line | {"_".join(path): lookup(run, *path) for _, _, path, _ in COST}
-
-
-def _mean_line(comparison: Comparison, row: Row) -> dict[str, Any]:
-    line: dict[str, Any] = {"kind": "mean", "row": row.label, "arch": row.arch, "asked": row.asked}
-    line |= {"status": plural(len(row.completed), "run") + " completed", "n": len(row.completed)}
-    line |= {"started": len(row.runs)}
-    for metric in comparison.metrics:
-        if estimate := row.estimate(metric.key):
-            line[metric.key], interval = estimate
-            if interval:
-                line[f"{metric.key}_low"], line[f"{metric.key}_high"] = interval
-    if comparison.solved_from is not None and (counted := row.solved("accuracy", comparison.solved_from)):
-        line["solved"], _, (line["solved_low"], line["solved_high"]) = counted
-        line["accuracy_median"] = row.median("accuracy")
-    return line | {"_".join(path): row.mean(*path) for _, _, path, _ in COST}

@@ -16,14 +16,15 @@ from archs.contract import Backbone
 from .rows import IGNORE, Batch, Row, collate
 from .tokenizer import N_SPECIAL
 
-BATCH_TOKENS = 16384  # positions per forward pass; enough to keep the matmuls busy on any device
+# Positions per forward pass: on a CPU what its caches hold is faster than more, elsewhere more is faster.
+CPU_TOKENS, DEVICE_TOKENS = 2048, 65536
 HEAD_ROWS = 2048  # positions whose logits exist at once: a head over 50k words would fill memory
 
 # logits (N, V) in float32 and targets (N,) to one value per target (N,), or several (N, K)
 Measure = Callable[[Tensor, Tensor], Tensor]
 
 
-def row_costs(model: Backbone, rows: Sequence[Row], *, batch_tokens: int = BATCH_TOKENS) -> list[np.ndarray]:
+def row_costs(model: Backbone, rows: Sequence[Row], *, batch_tokens: int | None = None) -> list[np.ndarray]:
     """Nats of every target, per row and in the order of the rows, as float64.
 
     The softmax runs over ordinary tokens only (ids >= N_SPECIAL), so that no family pays for special
@@ -46,16 +47,17 @@ def native_nats(logits: Tensor, targets: Tensor) -> Tensor:
 
 
 def per_target(
-    model: Backbone, rows: Sequence[Row], measure: Measure, *, batch_tokens: int = BATCH_TOKENS
+    model: Backbone, rows: Sequence[Row], measure: Measure, *, batch_tokens: int | None = None
 ) -> list[np.ndarray]:
     """`measure` of every target of every row, in the order of the rows.
 
-    Rows of similar length run together, at most `batch_tokens` positions at once, padded on the right;
-    the head reads only the positions that are asked for anything.
+    Rows of similar length run together, padded on the right, at most `batch_tokens` positions at once
+    (None: what suits the device); the head reads only the positions that are asked for anything.
     """
     out: list[np.ndarray] = [np.empty(0)] * len(rows)
     with reading(model) as device:
-        for numbers in batches(rows, batch_tokens):
+        most = batch_tokens or (CPU_TOKENS if device.type == "cpu" else DEVICE_TOKENS)
+        for numbers in batches(rows, most):
             picked = [rows[i] for i in numbers]
             batch = collate(picked).to(device)
             counts = [len(row.at) for row in picked]

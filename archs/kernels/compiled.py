@@ -4,6 +4,8 @@ A kernel works on slices first..last of its problem, one slice being (sequence, 
 releases the GIL; `spread` hands ranges of slices to a few threads of one small pool, as many as
 torch computes with. (numba's own `parallel=True` would bring a second thread pool beside torch's,
 which aborts when entered from two threads at once or after a fork.)
+
+numba's disk cache looks only at the file that a kernel stands in: after a change here, touch the kernels.
 """
 
 from __future__ import annotations
@@ -77,9 +79,8 @@ def _exp2(x: np.float32) -> np.float32:
 exp2 = compiled(_exp2, exact=True)  # reordering would cancel the rounding constant
 
 _pools: dict[int, ThreadPoolExecutor] = {}
-os.register_at_fork(
-    after_in_child=_pools.clear
-)  # a child inherits the pool's book-keeping but not its threads
+if hasattr(os, "register_at_fork"):  # a forked child inherits the pools' book-keeping but not their threads
+    os.register_at_fork(after_in_child=_pools.clear)
 
 
 def blocks(channels: int) -> int:

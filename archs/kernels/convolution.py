@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from archs.kernels.scan import resolve
+from archs.kernels.scan import check_shapes, resolve
 
 
 def causal_convolution(
@@ -21,11 +21,14 @@ def causal_convolution(
     x        (batch, T, E); weight (E, K); bias (E,).
     past     (batch, K-1, E), the inputs before x, oldest first; None: zeros.
     backend  as in `selective_scan`; every name but numba means plain tensor operations.
-    Gives (batch, T, E) in x's dtype, computed in float32 or, from float64, in float64.
+    Gives (batch, T, E) in x's dtype, computed in float32 or, from float64, in float64. Raises ValueError
+    for shapes that do not fit each other.
     """
     dtype = torch.promote_types(x.dtype, torch.float32)
+    (batch, _, E), K = x.shape, weight.shape[-1]
     if past is None:
-        past = x.new_zeros(x.shape[0], weight.shape[1] - 1, x.shape[2])
+        past = x.new_zeros(batch, K - 1, E)
+    check_shapes(weight=(weight, (E, K)), bias=(bias, (E,)), past=(past, (batch, K - 1, E)))
     inputs = tuple(t.to(dtype) for t in (x, weight, bias, past))
     if resolve(backend, x.device, dtype) == "numba":
         from archs.kernels.convolution_numba import convolution

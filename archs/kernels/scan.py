@@ -46,7 +46,8 @@ def selective_scan(
     backend   one of BACKENDS; None takes the fastest that the device and dtype allow.
     Gives y (batch, T, E) in x's dtype and the last state (batch, E, N), both differentiable with
     respect to everything. Whatever the dtypes and autocast, it computes in float32, or in float64
-    where x or delta are float64. Raises ValueError for a backend that cannot do what is asked.
+    where x or delta are float64. Raises ValueError for a shape that does not fit the others, and for
+    a backend that cannot do what is asked.
     """
     dtype = torch.promote_types(torch.promote_types(x.dtype, delta.dtype), torch.float32)
     name = resolve(backend, x.device, dtype)
@@ -54,9 +55,19 @@ def selective_scan(
         name = "torch"  # mamba_ssm knows no initial state
     if h0 is None:
         h0 = torch.zeros(x.shape[0], *A.shape, dtype=dtype, device=x.device)
+    (batch, T, E), N = x.shape, A.shape[-1]
+    check_shapes(delta=(delta, (batch, T, E)), A=(A, (E, N)), B=(B, (batch, T, N)), C=(C, (batch, T, N)))
+    check_shapes(D=(D, (E,)), h0=(h0, (batch, E, N)))
     with full_precision(x.device):
         y, h = _implementation(name)(*(t.to(dtype) for t in (x, delta, A, B, C, D, h0)))
     return y.to(x.dtype), h
+
+
+def check_shapes(**tensors: tuple[Tensor, tuple[int, ...]]) -> None:
+    """ValueError naming the first tensor of another shape: compiled kernels would read past its end."""
+    for name, (tensor, shape) in tensors.items():
+        if tensor.shape != shape:
+            raise ValueError(f"{name} has shape {tuple(tensor.shape)}, expected {shape}")
 
 
 def resolve(backend: str | None, device: torch.device, dtype: torch.dtype) -> str:

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from archs import allowed, attend
-from archs.attend import attend_window
+from archs.attend import additive, attend_window
 
 
 def by_definition(q, k, v, mask, scale, bias=None):
@@ -50,6 +50,18 @@ def test_causal_attention_is_its_mask(T):
     mask = allowed(torch.arange(T), torch.arange(T), causal=True)
     assert_same(attend(q, k, v, scale=0.3, causal=True), by_definition(q, k, v, mask, 0.3), (q, k, v))
     assert_same(attend(q, k, v, scale=0.3, mask=mask), by_definition(q, k, v, mask, 0.3), (q, k, v))
+
+
+@pytest.mark.parametrize("rows", [1, 2])
+@pytest.mark.parametrize("kv_heads", [2, 4])
+def test_a_learned_bias_is_learned(rows, kv_heads):
+    """Also one that is masked, and one of each row's own."""
+    q, k, v = qkv(5, 7, kv_heads=kv_heads)
+    generator = torch.Generator().manual_seed(5)
+    bias = torch.randn(rows, 4, 5, 7, generator=generator, dtype=torch.float64, requires_grad=True)
+    mask = allowed(torch.arange(5), torch.arange(7), causal=True)
+    ours = attend(q, k, v, scale=0.3, mask=additive(mask, bias, q.dtype))
+    assert_same(ours, by_definition(q, k, v, mask, 0.3, bias), (q, k, v, bias))
 
 
 @settings(max_examples=40, deadline=None)

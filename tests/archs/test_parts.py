@@ -9,16 +9,20 @@ from archs import Alibi, Family, RMSNorm
 
 CONF = Path(__file__).parents[2] / "conf" / "arch"
 GROUPS = ("mixer", "mlp", "norm", "position", "head")
-ARCHS = ("gpt", "bert", "t5")
+ARCHS = ("gpt", "bert", "t5", "mamba")
 OPTIONS = [(a, g, f.stem) for a in ARCHS for g in GROUPS for f in sorted((CONF / g).glob("*.yaml"))]
 
 
 def refusal(arch, group, option):
     """What the error names, where the composition makes no sense."""
-    if group == "mixer" and option == "s6" and arch != "gpt":
-        return "S6"
-    if group == "mixer" and option in ("none", "s6") and arch == "t5":
-        return "position"  # T5's bias would act nowhere
+    if option == "s6" and arch in ("bert", "t5"):
+        return "S6 can only look back"
+    if (arch, option) == ("t5", "none") and group == "mixer":
+        return "T5Bias acts inside mixers"
+    if arch == "mamba" and option in ("rope", "alibi", "t5_bias"):
+        return "acts inside mixers"
+    if (arch, option) == ("mamba", "none") and group == "mixer":
+        return "both are none"
     return None
 
 

@@ -166,6 +166,14 @@ def test_a_backend_that_cannot_run_is_refused_in_one_line(backend, dtype, said):
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize("which", range(1, 7))
+def test_a_shape_that_does_not_fit_is_refused(which):
+    args = inputs(2, 9, 5, 4)
+    args[which] = args[which][..., :-1]
+    with pytest.raises(ValueError, match="expected"):
+        selective_scan(*args)
+
+
 def test_the_meta_device_gives_shapes():
     args = [t.detach().to("meta").requires_grad_() for t in inputs(2, 70, 5, 4)]
     y, h = selective_scan(*args)

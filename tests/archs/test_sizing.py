@@ -47,6 +47,7 @@ def sized(request):
         ("gpt",),
         ("bert",),
         ("t5",),
+        ("mamba",),
         ("gpt", "arch/mlp=swiglu", "arch/position=rope", "arch/norm=rms"),
         ("gpt", "arch/mixer=s6"),
     ],
@@ -59,7 +60,7 @@ def test_sizes_are_met(sized, name, target):
         reached = parameter_counts(factory(**keys))["non_embedding"]
     assert abs(reached - target) <= 0.02 * target
     assert keys["dim"] % 16 == 0
-    assert 2 * keys["dim"] <= keys["hidden"] <= 6 * keys["dim"]  # still the shape of its kind
+    assert keys["dim"] / 2 <= keys[sizing["fine"]] <= 8 * keys["dim"]  # still the shape of its kind
 
 
 def test_a_knob_without_effect_leaves_the_width(sized):

@@ -12,7 +12,9 @@ BITS = {"bert": 2.41, "gpt": 1.92, "t5": 2.05, "mamba": 1.71}
 RECALL = {"bert": 1.0, "gpt": 0.995, "t5": 0.42, "mamba": 0.26}
 
 
-def write_run(root, arch="gpt", seed=1, task="language", *, status="completed", test=False, curves=True, **changes):
+def write_run(
+    root, arch="gpt", seed=1, task="language", *, status="completed", test=False, curves=True, **changes
+):
     """One run folder below `root`; `changes` go into its record, dotted keys (with __) into nested ones."""
     family = FAMILIES.get(arch, "decoder")
     draw = random.Random(f"{arch} {seed} {task}")
@@ -20,7 +22,12 @@ def write_run(root, arch="gpt", seed=1, task="language", *, status="completed", 
     if task == "language":
         context = "left" if family == "decoder" else "both"
         bits = BITS.get(arch, 2.0) + noise
-        metrics = {"continuation_bpb": bits, "infill_bpb": bits + 0.1, "native_loss": 2 * bits, "infill_context": context}
+        metrics = {
+            "continuation_bpb": bits,
+            "infill_bpb": bits + 0.1,
+            "native_loss": 2 * bits,
+            "infill_context": context,
+        }
         baselines = {
             "unigram": {"continuation_bpb": 2.42, "infill_bpb": 2.44},
             "bigram": {"continuation_bpb": 2.08, "infill_bpb": 2.1},
@@ -73,8 +80,16 @@ def write_run(root, arch="gpt", seed=1, task="language", *, status="completed", 
         "state_bytes": 524_288 if arch != "mamba" else 36_864,
         "validation": metrics,
         "baselines": baselines,
-        "digests": {"corpus": "c" * 64, "tokenizer": "t" * 64, "windows": "w" * 64} if task == "language" else {},
-        "environment": {"python": "3.11.9", "torch": "2.13.0", "device": "cpu", "threads": 2, "git": "a210cf3"},
+        "digests": {"corpus": "c" * 64, "tokenizer": "t" * 64, "windows": "w" * 64}
+        if task == "language"
+        else {},
+        "environment": {
+            "python": "3.11.9",
+            "torch": "2.13.0",
+            "device": "cpu",
+            "threads": 2,
+            "git": "a210cf3",
+        },
         "started": "2026-01-05T10:00:00+00:00",
         "finished": "2026-01-05T10:01:04+00:00",
     }
@@ -122,8 +137,9 @@ def write_points(root, archs=tuple(FAMILIES), lengths=(128, 512, 2048, 8192)):
         for length in lengths:
             step = 4096 * 1e-4 * (1 + (0 if arch == "mamba" else length / 2048))
             point = {
-                "arch": arch, "length": length, "batch": 1, "status": "ok", "seconds": {"train_step": step * length / 4096},
-                "peak_memory": 3e7 * (1 + length / 512), "tokens_per_second": 1e4, "state_bytes": 1024,
+                "arch": arch, "length": length, "batch": 1, "status": "ok",
+                "seconds": {"train_step": step * length / 4096}, "peak_memory": 3e7 * (1 + length / 512),
+                "tokens_per_second": 1e4, "state_bytes": 1024,
             }  # fmt: skip
             if (arch, length) == ("bert", 8192):
                 point = {"arch": arch, "length": length, "batch": 1, "status": "out-of-memory"}

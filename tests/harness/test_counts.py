@@ -7,8 +7,19 @@ from harness.counts import UNITS, format_count, is_count, parse_count
 
 @pytest.mark.parametrize(
     ("written", "meant"),
-    [(5_000_000, 5_000_000), ("5e6", 5_000_000), (5e6, 5_000_000), ("2M", 2_000_000), ("200k", 200_000)]
-    + [("1.5M", 1_500_000), ("1_000", 1000), ("0", 0), ("2.5e1", 25), ("3G", 3 * 10**9), ("1e18", 10**18)],
+    [
+        (5000000, 5000000),
+        ("5e6", 5000000),
+        (5000000.0, 5000000),
+        ("2M", 2000000),
+        ("200k", 200000),
+        ("1.5M", 1500000),
+        ("1_000", 1000),
+        ("0", 0),
+        ("2.5e1", 25),
+        ("3G", 3 * 10**9),
+        ("1e18", 10**18),
+    ],
 )
 def test_the_ways_people_write_counts(written, meant):
     assert parse_count(written) == meant

@@ -38,16 +38,25 @@ def test_every_key_of_the_train_command_declares_whether_it_matters():
 
 @pytest.mark.parametrize(
     "override",
-    ["seed=2", "size=2M", "arch=mamba", "arch/mlp=swiglu", "arch.dropout=0.1", "task.windows=64", "task=mqar"]
-    + [
+    [
+        "seed=2",
+        "size=2M",
+        "arch=mamba",
+        "arch/mlp=swiglu",
+        "arch.dropout=0.1",
+        "task.windows=64",
+        "task=mqar",
         "optim.lr=0.5",
         "budget.tokens=1M",
         "budget=steps",
         "batch_size=8",
         "objective=causal",
         "checkpoint=best",
-    ]
-    + ["tokenizer=bytes", "tokenizer.vocab_size=1024", "corpus=python", "trainer.precision=bf16-mixed"],
+        "tokenizer=bytes",
+        "tokenizer.vocab_size=1024",
+        "corpus=python",
+        "trainer.precision=bf16-mixed",
+    ],
 )
 def test_what_makes_a_difference_is_another_run(base, override):
     assert key_of(config_of("results_dir=runs", override)) != key_of(base)
@@ -55,9 +64,20 @@ def test_what_makes_a_difference_is_another_run(base, override):
 
 @pytest.mark.parametrize(
     "override",
-    ["results_dir=elsewhere", "logger=csv", "progress=false", "study_name=mine", "cache_dir=there"]
-    + ["trainer.num_workers=2", "trainer.threads=1", "trainer=cpu", "size=1e6", "budget.tokens=5e6"]
-    + ["budget.tokens=5000000", "batch_size=16"],
+    [
+        "results_dir=elsewhere",
+        "logger=csv",
+        "progress=false",
+        "study_name=mine",
+        "cache_dir=there",
+        "trainer.num_workers=2",
+        "trainer.threads=1",
+        "trainer=cpu",
+        "size=1e6",
+        "budget.tokens=5e6",
+        "budget.tokens=5000000",
+        "batch_size=16",
+    ],
 )
 def test_what_makes_none_is_the_same_run(base, override):
     assert key_of(config_of("results_dir=runs", override)) == key_of(base)

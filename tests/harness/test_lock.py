@@ -62,8 +62,14 @@ def test_waiting_ends_when_the_lock_is_released(tmp_path):
 
 @pytest.mark.parametrize(
     ("changes", "stale"),
-    [({}, False), ({"boot": "another boot"}, True), ({"start": "0"}, True), ({"pid": 2**22 + 1}, True)]
-    + [({"host": "another host", "pid": 2**22 + 1}, False), ({"pid": None}, True)],
+    [
+        ({}, False),
+        ({"boot": "another boot"}, True),
+        ({"start": "0"}, True),
+        ({"pid": 2**22 + 1}, True),
+        ({"host": "another host", "pid": 2**22 + 1}, False),
+        ({"pid": None}, True),
+    ],
 )
 def test_when_a_lock_is_stale(tmp_path, changes, stale):
     with run_lock(tmp_path):

@@ -50,8 +50,18 @@ WHOLE = json.dumps(a_record())
 
 @pytest.mark.parametrize(
     "content",
-    [WHOLE[:-20], "", "[]", "{}", "null", '{"name": "package", "version": "1.0"}']
-    + [json.dumps(a_record(version=99)), json.dumps(a_record(status="fine")), "\0\0\0", "\xff"],
+    [
+        WHOLE[:-20],
+        "",
+        "[]",
+        "{}",
+        "null",
+        '{"name": "package", "version": "1.0"}',
+        json.dumps(a_record(version=99)),
+        json.dumps(a_record(status="fine")),
+        "\x00\x00\x00",
+        "ÿ",
+    ],
 )
 def test_a_damaged_or_foreign_record_is_reported_and_left_alone(tmp_path, content):
     path = tmp_path / "run.json"

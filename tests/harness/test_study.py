@@ -39,7 +39,8 @@ def test_an_architecture_without_a_rate_is_named():
 
 def written(folder, **changes):
     folder.mkdir(exist_ok=True)
-    record = {"version": 1, "status": "running", "attempts": 1, "error": None} | changes
+    known = {"version": 1, "identity": "i", "name": "n", "study": "s", "config": {}, "seed": 1}
+    record = known | {"status": "running", "attempts": 1, "error": None} | changes
     (folder / "run.json").write_text(json.dumps(record))
     return folder
 

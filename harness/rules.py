@@ -1,0 +1,133 @@
+"""What values may be: ranges and choices of plain keys, checked before anything heavy is imported."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from omegaconf import DictConfig, OmegaConf
+
+from .errors import ConfigError, nearest
+from .strict import as_dict, leaves, resolve, shown
+
+
+class Rule(NamedTuple):
+    """holds(value), and what to say of a value for which it does not: "takes <wanted>"."""
+
+    holds: Callable[[Any], bool]
+    wanted: str
+    choices: tuple[str, ...] = ()
+
+
+def choose(*names: str) -> Rule:
+    return Rule(lambda value: value in names, f"one of {', '.join(names)}", names)
+
+
+def number(low: float, high: float = float("inf"), *, above: bool = False) -> Rule:
+    """Numbers from low to high, `low` itself excluded if `above`."""
+
+    def inside(value: Any) -> bool:
+        if not isinstance(value, int | float) or isinstance(value, bool):
+            return False
+        return (low < value if above else low <= value) and value <= high
+
+    end = "" if high == float("inf") else f" and at most {high:g}"
+    return Rule(inside, f"a number {'above' if above else 'of at least'} {low:g}{end}")
+
+
+def maybe(rule: Rule) -> Rule:
+    return Rule(lambda value: value is None or rule.holds(value), f"{rule.wanted}, or null")
+
+
+COUNT = Rule(number(1).holds, "a whole number of at least 1")
+POSITIVE = number(0, above=True)
+SHARE = number(0, 1)
+BETAS = Rule(
+    lambda value: isinstance(value, list) and len(value) == 2 and all(map(SHARE.holds, value)),
+    "two numbers between 0 and 1, as in [0.9,0.95]",
+)
+RUN = Rule(
+    lambda value: (Path(str(value)).expanduser() / "run.json").is_file(),
+    "the folder of a finished run, as in results/runs/STUDY/NAME",
+)
+
+RULES: dict[str, Rule] = {
+    # every run
+    "size": maybe(COUNT),
+    "seed": number(0),
+    "batch_size": COUNT,
+    "evaluations": number(0),
+    "checkpoint": choose("last", "best"),
+    "init_from": maybe(RUN),
+    "budget.kind": choose("steps", "tokens", "flops", "seconds"),
+    "budget.steps": COUNT,
+    "budget.tokens": COUNT,
+    "budget.flops": COUNT,
+    "budget.seconds": POSITIVE,
+    "optim.name": choose("adamw"),
+    "optim.lr": POSITIVE,
+    "optim.betas": BETAS,
+    "optim.eps": number(0),
+    "optim.weight_decay": number(0),
+    "optim.warmup": SHARE,
+    "optim.schedule": choose("cosine", "constant"),
+    "optim.final_lr_fraction": SHARE,
+    "optim.clip": maybe(POSITIVE),
+    "trainer.accelerator": choose("auto", "cpu", "gpu", "cuda", "mps"),
+    "trainer.devices": COUNT,
+    "trainer.num_nodes": COUNT,
+    "trainer.strategy": choose("auto", "ddp", "ddp_spawn", "fsdp"),
+    "trainer.precision": choose("32-true", "bf16-mixed", "bf16-true", "16-mixed", "16-true", "64-true"),
+    "trainer.accumulate_grad_batches": COUNT,
+    "trainer.num_workers": number(0),
+    "trainer.threads": maybe(COUNT),
+    "tokenizer.vocab_size": COUNT,
+    # studies, length sweeps, text, lists
+    "hang_after": POSITIVE,
+    "split": choose("validation", "test"),
+    "vocab_size": COUNT,
+    "tokens_per_batch": COUNT,
+    "threads": maybe(COUNT),
+    "seconds_per_point": POSITIVE,
+    "max_tokens": COUNT,
+    "samples": COUNT,
+    "temperature": number(0),
+    "top_k": maybe(COUNT),
+    "top_p": maybe(number(0, 1, above=True)),
+    "length": COUNT,
+}
+
+
+def validate(config: DictConfig, rules: Mapping[str, Rule] = RULES) -> None:
+    """Check plain values, and that results can be written. Raises ConfigError."""
+    for key, value in leaves(as_dict(config)):
+        if value == "???":
+            raise ConfigError(f"{key} is required: {key}=...")
+    resolve(config)
+    absent = object()
+    for key, rule in rules.items():
+        value = OmegaConf.select(config, key, default=absent)
+        plain = OmegaConf.to_container(value) if OmegaConf.is_config(value) else value
+        if value is not absent and not rule.holds(plain):
+            near = nearest(str(plain), rule.choices)
+            hint = f"; nearest: {near}" if near else ""
+            raise ConfigError(f"{key}={shown(plain)}: {key} takes {rule.wanted}{hint}")
+    if "results_dir" in config and "progress" in config:  # a command that writes there
+        check_writable(Path(str(config.results_dir)))
+
+
+def check_writable(folder: Path) -> None:
+    """Raise ConfigError unless `folder` can be made and written into; leaves nothing behind."""
+    place = folder.expanduser().absolute()
+    while not place.exists():
+        place = place.parent
+    if not place.is_dir():
+        raise ConfigError(f"results_dir={folder}: {place} is a file, not a folder")
+    try:
+        tempfile.TemporaryFile(
+            dir=place
+        ).close()  # permission bits say nothing to root or of a read-only disk
+    except OSError as error:
+        raise ConfigError(f"results_dir={folder}: {place} cannot be written ({error.strerror})") from error
