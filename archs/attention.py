@@ -199,7 +199,8 @@ class Attention(nn.Module):
         for cache, new in zip(caches, (k, v), strict=True):
             new = new.to(cache.dtype)
             if ctx.keep is None and ctx.level is not None:
-                cache.index_copy_(2, ctx.pos[0, -slots:] % slots, new[:, :, -slots:])
+                where = ctx.once(("slots", slots), lambda: ctx.pos[0, -slots:] % slots)
+                cache.index_copy_(2, where, new[:, :, -slots:])
             else:
                 pos = ctx.pos.expand(len(new), -1)
                 assert ctx.seen is not None

@@ -79,6 +79,7 @@ def ready(composed: DictConfig, command: str, loader: ConfigLoaderImpl, *, value
     strict.normalise(config, keys.counts)
     if values:
         validate(config)
+        strict.check_plugins(keys.plugins)
     with open_dict(config):
         config.choices = names
     return config

@@ -8,7 +8,7 @@ from __future__ import annotations
 import inspect
 import types
 import typing
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from hydra.utils import get_object
@@ -16,12 +16,13 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from .counts import is_count, parse_count
-from .errors import ConfigError, nearest
+from .errors import ConfigError, nearest, one_line
 from .schema import INSTANTIATE, KINDS, Schema, fits, kind
 
 WIRING = ("vocab_size", "causal", "cross")  # what no YAML says
+# What any architecture may list, for parts that are swapped in and for the harness.
 SHARED = {"dim", "depth", "heads", "kv_heads", "head_dim", "hidden", "inner", "bias", "dropout", "init"}
-SHARED |= {"mixer", "mlp", "norm", "position", "head", "start", "sizing"}
+SHARED |= {"start", "sizing"}
 
 
 class Keys:
@@ -41,6 +42,7 @@ class Keys:
         self.packages = {package(group): (group, option) for group, option in choices.items()}
         self.referenced = set(_references(config))
         self.counts: list[str] = []  # paths whose values are counts written as text
+        self.plugins: list[tuple[str, str, list[str]]] = []  # for check_plugins
 
     def check(self, command: str) -> None:
         """Raise ConfigError at the first key or value that does not belong."""
@@ -49,7 +51,11 @@ class Keys:
     def _node(self, node: dict[str, Any], path: str, known: Mapping[str, list[Any]] | None) -> None:
         target = node.get("_target_")
         if target is not None:
-            known = self.schema.targets.get(target)  # None: a plugin's, checked when it is imported
+            known = self.schema.targets.get(target)
+            if known is None:
+                own = [key for key in node if key not in INSTANTIATE | SHARED]
+                own = [key for key in own if not self._expected(f"{path}.{key}")]
+                self.plugins.append((path, target, own))
         for key, value in node.items():
             here = f"{path}.{key}" if path else str(key)
             if not (known is None or key in known or key in INSTANTIATE or self._expected(here)):
@@ -172,33 +178,48 @@ def normalise(config: DictConfig, counts: list[str]) -> None:
         OmegaConf.update(config, path, parse_count(OmegaConf.select(config, path)))
 
 
-def check_signature(node: Mapping[str, Any], target: Callable[..., Any], path: str = "arch") -> None:
-    """Check a resolved node, and the parts inside it, against what they build. Raises ValueError.
+def check_plugins(plugins: Sequence[tuple[str, str, Sequence[str]]]) -> None:
+    """Import plugins and check that their nodes hold no keys but theirs. Raises ConfigError.
 
-    Keys that a target does not take are refused; at the top of an architecture, though, scalars also serve
-    the parts below, under the parts' own names. A plain value has to be of the annotated type.
+    plugins: (path of the node, its `_target_`, the keys that nothing else reads).
     """
-    parameters = inspect.signature(target).parameters
-    takes_any = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values())
-    valid = [name for name in parameters if name not in ("self", "args", "kwargs", *WIRING)]
+    for path, target, keys in plugins:
+        try:
+            built = get_object(target)
+        except Exception as error:  # whatever the plugin's module raises
+            raise ConfigError(f"{path}._target_={target} cannot be imported: {one_line(error)}") from error
+        for key in keys:
+            _check_key(key, path, built)
+
+
+def check_signature(node: Mapping[str, Any], target: Callable[..., Any], path: str = "arch") -> None:
+    """Check a resolved node, and the parts inside it, against what they build. Raises ConfigError.
+
+    A plain value has to be of the annotated type. Parts may hold no key that they do not take; at the top
+    of an architecture scalars also serve the parts (Keys and check_plugins know which do).
+    """
     hints = _hints(target)
-    shared = _shared(node) if path == "arch" else set()
     for key, value in node.items():
+        here = f"{path}.{key}"
         if key in INSTANTIATE:
             continue
-        here = f"{path}.{key}"
         if isinstance(value, Mapping) and isinstance(value.get("_target_"), str):
             check_signature(value, get_object(value["_target_"]), here)
-        if key in parameters and not _is_instance(value, hints.get(key, Any)):
+        if path != "arch":
+            _check_key(key, path, target)
+        if not _is_instance(value, hints.get(key, Any)):
             raise ConfigError(f"{here}={shown(value)}: {target.__name__} takes {_name(hints[key])} here")
-        if key not in parameters and key not in shared and not takes_any:
-            raise ConfigError(f"unknown key {here}: {target.__name__} has none; {prefixed(path, key, valid)}")
 
 
-def _shared(arch: Mapping[str, Any]) -> set[str]:
-    """Keys of an architecture that need not be its target's: what parts take, here or when swapped in."""
-    parts = [value for value in arch.values() if isinstance(value, Mapping) and "_target_" in value]
-    return SHARED | {key for part in parts for key in part}
+def _check_key(key: str, path: str, target: Callable[..., Any]) -> None:
+    try:
+        parameters = inspect.signature(target).parameters
+    except ValueError:  # builtins do not say
+        return
+    if key in parameters or any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values()):
+        return
+    valid = [name for name in parameters if name not in ("self", *WIRING)]
+    raise ConfigError(f"unknown key {path}.{key}: {target.__name__} has none; {prefixed(path, key, valid)}")
 
 
 def _hints(target: Callable[..., Any]) -> dict[str, Any]:

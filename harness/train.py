@@ -67,5 +67,9 @@ def execute(run: Run) -> str:
     except Exception as failure:  # a bug, ours or a plugin's: recorded, and shown in full
         traceback.print_exc()
         status, error = "failed", failure
-    run.write(status=status, error=None if error is None else f"{type(error).__name__}: {one_line(error)}", finished=record.now())
+    run.write(
+        status=status,
+        error=None if error is None else f"{type(error).__name__}: {one_line(error)}",
+        finished=record.now(),
+    )
     return status

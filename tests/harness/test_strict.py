@@ -170,17 +170,31 @@ def test_a_hybrid_names_its_mixers(mine):
         precheck("train", ["--config-dir", ".", "arch=mine", "arch/mixer=s6"])
 
 
-def test_a_plugins_keys_are_left_to_its_signature(mine):
-    (mine / "arch" / "net.yaml").write_text("# A net.\n_target_: my_net.Net\nwidth: 64\n")
+class Net:
+    def __init__(self, vocab_size: int, width: int = 8, rate: float = 0.1, act: str | None = None): ...
+
+
+def test_a_plugins_node_is_checked_against_its_signature(mine):
+    (mine / "my_net.py").write_text(
+        "class Net:\n    def __init__(self, vocab_size, width, mixer=None): ...\n"
+    )
+    net = "# A net.\ndefaults:\n  - mixer: mine\n  - _self_\n_target_: my_net.Net\nwidth: 64\nreach: 3\nbias: true\n"
+    (mine / "arch" / "net.yaml").write_text(net)
+    (mine / "arch" / "mixer").mkdir()
+    (mine / "arch" / "mixer" / "mine.yaml").write_text("_target_: builtins.dict\nfar: ${arch.reach}\n")
     precheck("train", ["--config-dir", ".", "arch=net"])
+    (mine / "arch" / "net.yaml").write_text(net + "widht: 3\n")
+    precheck("train", ["--config-dir", ".", "--cfg", "job", "arch=net"])  # imports nothing
+    with pytest.raises(ConfigError, match=r"unknown key arch\.widht: Net has none; nearest: arch\.width"):
+        precheck("train", ["--config-dir", ".", "arch=net"])
+    (mine / "arch" / "net.yaml").write_text(net.replace("my_net.Net", "my_net.Nett"))
+    with pytest.raises(ConfigError, match=r"arch\._target_=my_net\.Nett cannot be imported: "):
+        precheck("train", ["--config-dir", ".", "arch=net"])
 
-    class Net:
-        def __init__(self, vocab_size: int, width: int = 8, rate: float = 0.1, act: str | None = None): ...
 
-    good = {"_target_": "my_net.Net", "width": 64, "rate": 1, "act": None, "sizing": {"width": "width"}}
-    check_signature(good, Net)
-    for changes, message in [
-        ({"widht": 64}, "unknown key arch.widht: Net has none; nearest: arch.width"),
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
         ({"width": "wide"}, "arch.width=wide: Net takes int here"),
         ({"width": None}, "arch.width=null: Net takes int here"),
         ({"act": 3}, "arch.act=3: Net takes str | null here"),
@@ -188,10 +202,14 @@ def test_a_plugins_keys_are_left_to_its_signature(mine):
             {"mixer": {"_target_": "harness.rules.Rule", "holdz": 1}},
             "unknown key arch.mixer.holdz: Rule has none; nearest: arch.mixer.holds",
         ),
-    ]:
-        with pytest.raises(ConfigError) as error:
-            check_signature(good | changes, Net)
-        assert str(error.value) == message
+    ],
+)
+def test_values_are_checked_against_annotations(changes, message):
+    good = {"_target_": "my_net.Net", "width": 64, "rate": 1, "act": None, "sizing": {"width": "width"}}
+    check_signature(good, Net)
+    with pytest.raises(ConfigError) as error:
+        check_signature(good | changes, Net)
+    assert str(error.value) == message
 
 
 def test_composing_gives_numbers_and_names():
