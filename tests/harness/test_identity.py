@@ -131,12 +131,12 @@ def test_names_are_short_and_readable():
 
 def test_a_plugin_counts_with_its_sources(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
-    (tmp_path / "my_net.py").write_text("class Net: pass\n")
-    config = {"arch": {"_target_": "my_net.Net", "mixer": {"_target_": "archs.Attention"}}}
+    (tmp_path / "some_net.py").write_text("class Net: pass\n")
+    config = {"arch": {"_target_": "some_net.Net", "mixer": {"_target_": "archs.Attention"}}}
     before = sources(config)
-    assert list(before) == ["my_net"]
-    (tmp_path / "my_net.py").write_text("class Net: depth = 2\n")
+    assert list(before) == ["some_net"]
+    (tmp_path / "some_net.py").write_text("class Net: depth = 2\n")
     assert sources(config) != before
-    assert "my_net" not in sys.modules
+    assert "some_net" not in sys.modules
     with pytest.raises(ValueError, match="no_such_net"):
         sources({"arch": {"_target_": "no_such_net.Net"}})

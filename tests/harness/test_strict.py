@@ -37,6 +37,14 @@ init: normal
 start: null
 """
 
+PLUGIN = """
+class Net:
+    def __init__(self, vocab_size, width, mixer=None): ...
+
+class Part:
+    def __init__(self, far): ...
+"""
+
 REFUSED = """
 arch=gtp                                unknown arch 'gtp'; nearest: gpt
 arch/mixer=atention                     unknown arch/mixer 'atention'; nearest: attention
@@ -88,7 +96,9 @@ def mine(tmp_path, monkeypatch):
     (tmp_path / "arch").mkdir()
     (tmp_path / "arch" / "mine.yaml").write_text(MINE)
     monkeypatch.chdir(tmp_path)
-    return tmp_path
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    yield tmp_path
+    sys.modules.pop("my_net", None)
 
 
 @pytest.mark.parametrize("line", REFUSED.strip().splitlines())
@@ -175,13 +185,11 @@ class Net:
 
 
 def test_a_plugins_node_is_checked_against_its_signature(mine):
-    (mine / "my_net.py").write_text(
-        "class Net:\n    def __init__(self, vocab_size, width, mixer=None): ...\n"
-    )
-    net = "# A net.\ndefaults:\n  - mixer: mine\n  - _self_\n_target_: my_net.Net\nwidth: 64\nreach: 3\nbias: true\n"
+    (mine / "my_net.py").write_text(PLUGIN)
+    net = "defaults: [mixer: mine, _self_]\n_target_: my_net.Net\nwidth: 64\nreach: 3\nbias: true\n"
     (mine / "arch" / "net.yaml").write_text(net)
     (mine / "arch" / "mixer").mkdir()
-    (mine / "arch" / "mixer" / "mine.yaml").write_text("_target_: builtins.dict\nfar: ${arch.reach}\n")
+    (mine / "arch" / "mixer" / "mine.yaml").write_text("_target_: my_net.Part\nfar: ${arch.reach}\n")
     precheck("train", ["--config-dir", ".", "arch=net"])
     (mine / "arch" / "net.yaml").write_text(net + "widht: 3\n")
     precheck("train", ["--config-dir", ".", "--cfg", "job", "arch=net"])  # imports nothing
