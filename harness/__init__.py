@@ -13,13 +13,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .build import build
-    from .evaluate import load
+    from .building import build
+    from .loading import load
     from .record import records
 
 __all__ = ["build", "load", "records"]
 
-_HOMES = {"build": "build", "load": "evaluate", "records": "record"}
+_HOMES = {"build": "building", "load": "loading", "records": "record"}
 
 
 def __getattr__(name: str) -> Any:

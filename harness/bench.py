@@ -22,7 +22,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from .build import Architecture, architecture
+from .building import Architecture, architecture
 from .compose import compose
 from .counts import parse_count
 from .errors import one_line_errors

@@ -13,7 +13,7 @@ from rich.table import Table
 
 from . import record
 from .errors import one_line_errors
-from .load import Loaded, load
+from .loading import Loaded, load
 
 TEST = "test.json"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import warnings
+from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from safetensors.torch import save_file
 from archs.contract import Backbone
 
 from . import record
-from .build import describe
+from .building import describe
 from .callbacks import (
     AtomicCheckpointIO,
     Bar,
@@ -28,7 +29,7 @@ from .callbacks import (
     StopOnSignal,
     StopWhenDiverged,
 )
-from .load import init_weights
+from .loading import init_weights
 from .memory import PeakMemory
 from .module import ENDLESS, Account, Batches, Loader, Training, derived_seed
 from .plan import Plan
@@ -40,7 +41,7 @@ class Run:
     """A run while it executes; `self.record` is what run.json holds at any moment."""
 
     def __init__(
-        self, planned: Plan, before: dict[str, Any] | None, title: str, heartbeat: Path | None
+        self, planned: Plan, before: Mapping[str, Any] | None, title: str, heartbeat: Path | None
     ) -> None:
         self.plan, self.folder, self.config = planned, planned.folder, planned.config
         self.checkpoint = self.folder / "last.ckpt"

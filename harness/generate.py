@@ -8,7 +8,7 @@ at the end, filled, and again.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 import numpy as np
 import torch
@@ -19,7 +19,7 @@ from archs.contract import Autoregressive, Backbone, Family
 from tasks.tokenizer import BOS, EOS, MASK, N_SPECIAL, Tokenizer
 
 from .errors import one_line_errors
-from .load import Loaded, load
+from .loading import Loaded, load
 from .module import derived_seed
 
 LONGEST_CHARACTER = 4  # bytes of a character in UTF-8, so tokens that can be waiting for its end
@@ -57,7 +57,7 @@ def allowed_only(logits: Tensor) -> Tensor:
 
 def next_logits(
     backbone: Backbone, start: int | None, prompt: np.ndarray, max_tokens: int
-) -> Iterator[Tensor]:
+) -> Generator[Tensor, int, None]:
     """A coroutine of logits (1, V): send it the id chosen from each to get the next."""
     ids = torch.as_tensor(prompt[None], dtype=torch.int64)
     if backbone.family is Family.ENCODER:

@@ -19,7 +19,7 @@ from torch.nn import Module
 from archs import parameter_counts
 from archs.contract import Family
 
-from .build import architecture
+from .building import architecture
 from .compose import compose
 from .counts import format_count
 from .diagnose import groups_of, options_of

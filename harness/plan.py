@@ -6,16 +6,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from archs.contract import Backbone
 from tasks.task import Task
 
 from . import record
 from .budget import Budget, Cost, CostModel, cost_per_step
-from .build import Architecture, architecture, make_task, unsized
+from .building import Architecture, architecture, make_task, unsized
 from .identity import identity, run_name, sources
-from .load import run_folder
+from .loading import run_folder
+from .strict import as_dict
 
 
 @dataclass(frozen=True)
@@ -52,8 +53,7 @@ def plan(config: DictConfig) -> Plan:
     budget = Budget(kind, float(config.budget[kind]))
     accumulate = int(config.trainer.accumulate_grad_batches)
     per_step = cost_per_step(task, CostModel(outline), config.seed, config.batch_size, accumulate)
-    resolved = OmegaConf.to_container(config, resolve=True)
-    assert isinstance(resolved, dict)
+    resolved = as_dict(config, resolve=True)
     resolved["arch"] = arch.node
     extras = {"digests": dict(task.digests), "solved": arch.solved, "sources": sources(resolved)}
     if config.init_from is not None:

@@ -25,7 +25,7 @@ from torch import Tensor
 from archs import decay_groups
 from archs.contract import Autoregressive, Backbone, Family
 
-from .build import construct
+from .building import construct
 from .memory import PeakMemory
 from .record import environment, write_json
 
@@ -77,12 +77,12 @@ class Subject:
             room = self.tokens.shape[1] + REPEATS[1] + 2
             state = self.backbone.start(1, source=source, max_len=room)
             state = self.backbone.step(self.tokens[:1], state).state
-        token = self.tokens[:1, :1]
+        token, step = self.tokens[:1, :1], self.backbone.step
 
         @torch.inference_mode()
         def decode() -> None:
             nonlocal state
-            hidden, state, _ = self.backbone.step(token, state)
+            hidden, state, _ = step(token, state)
             self.backbone.head(hidden)
 
         return decode

@@ -28,6 +28,7 @@ from . import bench, record, report
 from .compose import compose
 from .errors import one_line_errors
 from .plan import Plan, plan
+from .strict import as_dict
 from .supervise import KILLS_ALLOWED, supervise
 
 RESULTS = ("completed", "diverged", "out-of-memory")  # what running again would only repeat
@@ -45,7 +46,7 @@ def expand(study: Mapping[str, Any], user: Sequence[str] = ()) -> Iterator[Job]:
     """The runs of a study, seed by seed so that every architecture is seen early.
 
     study: `archs`, `seeds`, `shared` overrides, and `tasks` by name, each with its `overrides` and `lr`
-    (for every architecture a rate, or a list of rates to sweep). user: overrides that win over all.
+    (see `rates`; a list is swept). user: overrides that win over all.
     """
     for seed in study["seeds"]:
         for name, block in study["tasks"].items():
@@ -57,21 +58,22 @@ def expand(study: Mapping[str, Any], user: Sequence[str] = ()) -> Iterator[Job]:
                     yield Job(f"{arch} · {name} · lr {lr:g} · seed {seed}", [*overrides, *user])
 
 
-def rates(by_arch: Mapping[str, Any], task: str, arch: str) -> list[float]:
-    if arch not in by_arch:
-        raise ValueError(
-            f"study.tasks.{task}.lr has no rate for {arch}, only for {', '.join(by_arch)}: "
-            f"add +study.tasks.{task}.lr.{arch}=1e-3, or choose study.archs from those"
-        )
-    found = by_arch[arch]
-    return found if isinstance(found, list) else [found]
+def rates(given: Any, task: str, arch: str) -> list[float]:
+    """The learning rates of one architecture: from one for all, or from {architecture: rate or rates}."""
+    if isinstance(given, Mapping):
+        if arch not in given:
+            raise ValueError(
+                f"study.tasks.{task}.lr has no rate for {arch}, only for {', '.join(given)}: add one to the "
+                f"study's YAML, or give one to all with study.tasks.{task}.lr=1e-3"
+            )
+        given = given[arch]
+    return given if isinstance(given, list) else [given]
 
 
 def run(config: DictConfig) -> int:
     """Run config.study and write its report; returns 0 if every run completed, else 1."""
     console = Console(stderr=True)
-    study = OmegaConf.to_container(config.study, resolve=True)
-    assert isinstance(study, dict)
+    study = as_dict(config.study, resolve=True)
     with one_line_errors():
         jobs = list(expand(study, user_overrides()))
         plans = [plan(compose("train", job.overrides)) for job in jobs]
@@ -92,7 +94,14 @@ def folder_of(config: DictConfig) -> Path:
 
 def user_overrides() -> list[str]:
     """What the user typed besides the study itself: it holds for every run."""
-    return [o for o in HydraConfig.get().overrides.task if not o.lstrip("+~").startswith("study")]
+    return [o for o in job_overrides() if not o.lstrip("+~").startswith("study")]
+
+
+def job_overrides() -> list[str]:
+    """This job's overrides as they were written, interpolations unresolved."""
+    overrides = OmegaConf.to_container(HydraConfig.get().overrides.task, resolve=False)
+    assert isinstance(overrides, list)
+    return [str(override) for override in overrides]
 
 
 def launch(config: DictConfig, jobs: Sequence[Job], plans: Sequence[Plan], console: Console) -> None:
@@ -131,7 +140,7 @@ def launcher(config: DictConfig) -> Any:
 def supervised(config: DictConfig) -> str:
     """What a launcher executes: one run, in a child process, watched."""
     job = HydraConfig.get()
-    status = supervise(compose("train", job.overrides.task), job.job.name, config.hang_after)
+    status = supervise(compose("train", job_overrides()), job.job.name, config.hang_after)
     if status not in RESULTS:
         Console(stderr=True).print(f"  {job.job.name}: {status}")
     return status

@@ -58,12 +58,13 @@ def run(
 def execute(run: Run) -> str:
     """Run it and write down how it ended, whatever that is."""
     run.write(status="running", error=None)
+    error: BaseException | None = None
     try:
-        status, error = run.fit(), None
+        status = run.fit()
     except (MemoryError, torch.OutOfMemoryError) as shortage:
         status, error = "out-of-memory", shortage
     except KeyboardInterrupt:
-        status, error = "interrupted", None
+        status = "interrupted"
     except Exception as failure:  # a bug, ours or a plugin's: recorded, and shown in full
         traceback.print_exc()
         status, error = "failed", failure

@@ -34,7 +34,8 @@ def test_imports_point_one_way(room):
 
 
 def test_the_library_of_models_loads_without_the_harness():
-    code = "import sys, archs; print([m for m in ('lightning', 'hydra', 'omegaconf', 'datasets') if m in sys.modules])"
+    foreign = ("lightning", "hydra", "omegaconf", "datasets")
+    code = f"import sys, archs; print([m for m in {foreign} if m in sys.modules])"
     assert subprocess.check_output([sys.executable, "-c", code], text=True, cwd=ROOT).strip() == "[]"
 
 
@@ -57,7 +58,8 @@ def test_the_wheel_holds_every_configuration_and_template(tmp_path):
     import zipfile
 
     subprocess.run(
-        [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "-w", str(tmp_path), str(ROOT)], check=True
+        [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "-w", str(tmp_path), str(ROOT)],
+        check=True,
     )
     names = set(zipfile.ZipFile(next(tmp_path.glob("*.whl"))).namelist())
     for path in (ROOT / "conf").rglob("*.yaml"):
@@ -67,6 +69,6 @@ def test_the_wheel_holds_every_configuration_and_template(tmp_path):
             assert f"harness/{path.name}" in names
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "conf").rglob("*.yaml")), ids=lambda p: str(p.relative_to(ROOT / "conf")))
-def test_every_configuration_file_says_what_it_is(path):
-    assert path.read_text().startswith("# ")
+def test_every_configuration_file_says_what_it_is():
+    silent = [path for path in (ROOT / "conf").rglob("*.yaml") if not path.read_text().startswith("# ")]
+    assert not silent

@@ -6,7 +6,20 @@ import pytest
 
 from harness.compose import compose
 
-WORDS = "the nation shall keep its peace and prosper under law while citizens of every state labour".split()
+WORDS = [
+    "the",
+    "nation",
+    "shall",
+    "keep",
+    "its",
+    "peace",
+    "and",
+    "prosper",
+    "under",
+    "law",
+    "while",
+    "labour",
+]
 
 
 @pytest.fixture(scope="session")

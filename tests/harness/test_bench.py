@@ -3,7 +3,7 @@
 import pytest
 
 from harness import bench
-from harness.build import architecture
+from harness.building import architecture
 from harness.compose import compose
 from harness.point import measure
 

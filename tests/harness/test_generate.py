@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.build import build
+from harness.building import build
 from harness.generate import choose, generate, stream_text
 from tasks.tokenizer import N_SPECIAL, raw_bytes
 
@@ -72,7 +72,11 @@ def test_decoding_from_a_state_equals_reading_everything_again(arch):
 
 
 def test_a_text_longer_than_the_position_table_is_refused():
-    model = build("gpt", vocab_size=300, overrides=["arch.dim=16", "arch.depth=1", "arch.heads=2", "arch.position.max_len=8"])
+    model = build(
+        "gpt",
+        vocab_size=300,
+        overrides=["arch.dim=16", "arch.depth=1", "arch.heads=2", "arch.position.max_len=8"],
+    )
     with pytest.raises(ValueError, match="8"):
         list(generate(model, np.array([2, 150]), max_tokens=20))
 

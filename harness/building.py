@@ -20,7 +20,7 @@ from tasks.tokenizer import SPECIAL_TOKENS
 
 from .compose import compose
 from .counts import parse_count
-from .strict import check_signature
+from .strict import as_dict, check_signature
 
 # Keys that describe an architecture rather than construct it.
 DESCRIPTION = ("_target_", "sizing", "start")
@@ -41,7 +41,8 @@ class Architecture:
 
     @property
     def family(self) -> Family:
-        return get_class(self.node["_target_"]).family
+        target: Any = get_class(self.node["_target_"])
+        return Family(target.family)
 
     @property
     def start(self) -> int | None:
@@ -95,11 +96,12 @@ def architecture(config: DictConfig, vocab_size: int) -> Architecture:
             "sizing: {width: dim, multiple: 16, fine: hidden, depth: {200k: 4, 1M: 5}}, or pass size=null"
         )
 
-    def factory(**widths: int) -> Backbone:
-        return construct(_resolved(config, widths), vocab_size, "meta")
+    def factory(**widths: int) -> torch.nn.Module:
+        backbone = construct(_resolved(config, widths), vocab_size, "meta")
+        assert isinstance(backbone, torch.nn.Module)
+        return backbone
 
-    rule = OmegaConf.to_container(sizing, resolve=True)
-    assert isinstance(rule, dict)
+    rule = as_dict(sizing, resolve=True)
     depth = {parse_count(at): layers for at, layers in rule.pop("depth").items()}
     solved = solve(factory, size, depth=depth, **rule)
     return Architecture(name, _resolved(config, solved), solved)
@@ -109,9 +111,7 @@ def _resolved(config: DictConfig, widths: Mapping[str, int] | None = None) -> di
     config = OmegaConf.create({"arch": config.arch})  # a copy: the caller's stays as composed
     for key, value in (widths or {}).items():
         OmegaConf.update(config, f"arch.{key}", value)
-    node = OmegaConf.to_container(config.arch, resolve=True)
-    assert isinstance(node, dict)
-    return node
+    return as_dict(config.arch, resolve=True)
 
 
 def build(
@@ -130,8 +130,7 @@ def make_task(config: DictConfig, arch: Architecture) -> Task:
 
     A task that trains on a corpus takes it, its tokenizer and the objective; a generator takes none.
     """
-    node = OmegaConf.to_container(config.task, resolve=True)
-    assert isinstance(node, dict)
+    node = as_dict(config.task, resolve=True)
     target = get_class(node.pop("_target_"))
     accepted = inspect.signature(target).parameters
     given: dict[str, Any] = {"family": arch.family, "start": arch.start}

@@ -17,7 +17,7 @@ from archs.contract import Backbone
 from tasks.task import Task
 from tasks.tokenizer import Tokenizer
 
-from .build import Architecture, make_task
+from .building import Architecture, make_task
 
 FILES = ("config.yaml", "model.safetensors", "run.json")
 
@@ -86,7 +86,7 @@ def init_weights(backbone: Backbone, path: Path) -> None:
         if theirs is None or ours is None or theirs.shape != ours.shape:
             shape = [None if t is None else tuple(t.shape) for t in (theirs, ours)]
             raise ValueError(
-                f"init_from={path} ({config['choices']['arch']}) does not fit: {name} is {shape[0]} there and "
-                f"{shape[1]} here; use the same arch, size and tokenizer"
+                f"init_from={path} ({config['choices']['arch']}) does not fit: {name} is {shape[0]} "
+                f"there and {shape[1]} here; use the same arch, size and tokenizer"
             )
     backbone.load_state_dict(found)
