@@ -14,6 +14,7 @@ import torch
 import yaml
 from hydra.utils import instantiate
 from lightning.pytorch.callbacks import ModelCheckpoint
+from rich.console import Console
 from safetensors.torch import save_file
 
 from archs.contract import Backbone
@@ -45,6 +46,7 @@ class Run:
     ) -> None:
         self.plan, self.folder, self.config = planned, planned.folder, planned.config
         self.checkpoint = self.folder / "last.ckpt"
+        self.title = title
         self.bar = Bar(title) if self.config["progress"] else None
         self.heartbeat = heartbeat
         self.best: tuple[float, dict[str, torch.Tensor]] | None = None
@@ -110,7 +112,6 @@ class Run:
         return L.Trainer(
             **options,
             max_epochs=1,
-            gradient_clip_val=self.config["optim"]["clip"],
             callbacks=callbacks,
             plugins=[AtomicCheckpointIO()],
             logger=logger,
@@ -156,15 +157,18 @@ class Run:
         backbone, task = module.backbone, self.plan.task
         assert isinstance(backbone, torch.nn.Module)
         backbone.eval()
-        metrics = task.evaluate(backbone, "validation")
-        self.evaluated(module, metrics)
-        if self.best is not None:
-            backbone.load_state_dict(self.best[1])
+        console = Console(stderr=True, quiet=not self.config["progress"])
+        with console.status(f"{self.title}: evaluating"):
             metrics = task.evaluate(backbone, "validation")
+            self.evaluated(module, metrics)
+            if self.best is not None:
+                backbone.load_state_dict(self.best[1])
+                metrics = task.evaluate(backbone, "validation")
+            baselines = task.baselines("validation")
         save_file(weights(backbone), self.folder / "model.safetensors")
         (self.folder / "config.yaml").write_text(yaml.safe_dump(self.config, sort_keys=False))
         task.save(self.folder)
-        self.write(validation=scalars(metrics), baselines=task.baselines("validation"))
+        self.write(validation=scalars(metrics), baselines=baselines)
         self.checkpoint.unlink(missing_ok=True)  # only good for going on, and there is nowhere to go
 
 

@@ -116,10 +116,15 @@ class Training(L.LightningModule):
             lr=optim["lr"],
             betas=tuple(optim["betas"]),
             eps=optim["eps"],
-            fused=True,
+            fused=self.trainer.precision != "16-mixed",  # where gradients are unscaled before clipping
         )
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda _: self.rate(self.progress))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def configure_gradient_clipping(self, optimizer: Any, *_: Any, **__: Any) -> None:
+        """Clip the norm. Lightning's own refuses a fused optimiser under bf16-mixed, which scales nothing."""
+        if self.optim["clip"] is not None:
+            torch.nn.utils.clip_grad_norm_(self.parameters(), self.optim["clip"])
 
     def rate(self, progress: float) -> float:
         """Share of the peak learning rate: linear warm-up, then a cosine down to final_lr_fraction."""

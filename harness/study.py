@@ -23,6 +23,7 @@ from hydra.core.plugins import Plugins
 from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
+from rich.progress import track
 
 from . import bench, record, report
 from .compose import compose
@@ -76,7 +77,8 @@ def run(config: DictConfig) -> int:
     study = as_dict(config.study, resolve=True)
     with one_line_errors():
         jobs = list(expand(study, user_overrides()))
-        plans = [plan(compose("train", job.overrides)) for job in jobs]
+        going = track(jobs, "planning", console=console, transient=True, disable=not config.progress)
+        plans = [plan(compose("train", job.overrides)) for job in going]
     console.print(f"[bold]{study['title']}[/bold] · {len(jobs)} runs · {folder_of(config)}")
     launch(config, jobs, plans, console)
     completed = [p.folder for p in plans if status_of(p.folder) == "completed"]

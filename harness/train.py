@@ -7,8 +7,9 @@ plan ──> lock ──> running ──> fit (resumes last.ckpt) ──> full v
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from omegaconf import DictConfig
@@ -50,9 +51,24 @@ def run(
         if not held:
             console.print(f"another process is running this: {planned.folder}")
             return 0
-        status = execute(Run(planned, before, title or planned.folder.name, heartbeat))
-    console.print(f"{status}: {planned.folder}")
+        ran = Run(planned, before, title or planned.folder.name, heartbeat)
+        status = execute(ran)
+    console.print(f"{status}{summary(ran.record)}", markup=False, highlight=False)
+    console.print(f"  {planned.folder}", markup=False, highlight=False, soft_wrap=True)
     return EXIT[status]
+
+
+def summary(record: Mapping[str, Any]) -> str:
+    """ ": continuation_bpb 2.013 (bigram 1.720, unigram 2.610)" of a finished run, else its error or ""."""
+    if record["status"] != "completed":
+        return f": {record['error']}" if record["error"] else ""
+    parts = []
+    for name, value in record["validation"].items():
+        if isinstance(value, float):
+            known = sorted((row[name], label) for label, row in record["baselines"].items() if name in row)
+            beside = ", ".join(f"{label} {baseline:.3f}" for baseline, label in known)
+            parts.append(f"{name} {value:.3f}" + (f" ({beside})" if beside else ""))
+    return ": " + " · ".join(parts)
 
 
 def execute(run: Run) -> str:

@@ -31,7 +31,7 @@ class Row(NamedTuple):
     source: np.ndarray | None = None
 
 
-@dataclass(frozen=True)
+@dataclass  # not frozen: Lightning copies it field by field to change precision
 class Batch:
     """Rows side by side, padded on the right.
 

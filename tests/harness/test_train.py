@@ -86,6 +86,20 @@ def test_a_loss_that_is_no_number_is_a_result(tiny):
     assert record_of(config)["steps"] < 20
 
 
+@pytest.mark.parametrize("precision", ["bf16-mixed", "64-true"])
+def test_other_precisions_train(tiny, precision):
+    config = tiny(f"trainer.precision={precision}")
+    assert run(config) == 0
+    assert math.isfinite(record_of(config)["validation"]["continuation_bpb"])
+
+
+def test_the_norm_of_the_gradient_is_clipped(tiny):
+    free, held = tiny("optim.clip=null", "study_name=a"), tiny("optim.clip=1e-12", "study_name=b")
+    run(free)
+    run(held)
+    assert record_of(free)["validation"] != record_of(held)["validation"]
+
+
 def test_a_bug_is_recorded_and_the_next_attempt_is_counted(tiny, monkeypatch):
     config = tiny()
     monkeypatch.setattr("harness.module.Training.training_step", lambda *a: 1 / 0)
