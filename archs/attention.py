@@ -61,7 +61,9 @@ class Attention(nn.Module):
         init: str = "normal",
     ) -> None:
         super().__init__()
-        kv_heads = kv_heads or heads
+        kv_heads = heads if kv_heads is None else kv_heads
+        if min(heads, kv_heads, 1 if head_dim is None else head_dim) < 1:
+            raise ValueError(f"heads={heads}, kv_heads={kv_heads}, head_dim={head_dim} must be at least 1")
         if head_dim is None and dim % heads:
             raise ValueError(
                 f"dim={dim} does not divide into heads={heads}; set head_dim to choose another width"

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from archs.contract import Family, Output
 from archs.heads import LMHead
-from archs.init import STD, check_scheme
+from archs.init import check_scheme, init_weight
 from archs.residual import Factory, Stack, State
 
 
@@ -25,11 +25,15 @@ class _Wiring(nn.Module):
 
     def __init__(self, vocab_size: int, dim: int, head: Factory, init: str) -> None:
         super().__init__()
+        if dim < 1:
+            raise ValueError(f"dim={dim} must be at least 1")
         self.vocab_size, self.dim = vocab_size, dim
         self.embedding = nn.Embedding(vocab_size, dim)
         self.lm_head: LMHead = head(dim=dim, vocab_size=vocab_size)
-        # T5's embedding has unit variance; its head scales it down again (archs.heads, `scaled`).
-        nn.init.normal_(self.embedding.weight, std=STD if check_scheme(init) == "normal" else 1.0)
+        if check_scheme(init) == "fan_in" and self.lm_head.takes_unit_embedding:
+            nn.init.normal_(self.embedding.weight)  # T5
+        else:
+            init_weight(self.embedding.weight, init)
         self.lm_head.reset_parameters()
 
     def head(self, hidden: Tensor) -> Tensor:

@@ -56,6 +56,12 @@ class LMHead(nn.Module):
         self.output = None if tied else nn.Embedding(vocab_size, dim)
         self.bias = nn.Parameter(torch.zeros(vocab_size)) if bias else None
 
+    @property
+    def takes_unit_embedding(self) -> bool:
+        """May the embedding have unit variance? Not where it is the output weight as well, unscaled:
+        logits would spread by sqrt(D)."""
+        return self.output is not None or self.scale != 1.0
+
     def reset_parameters(self) -> None:
         if self.transform is not None:
             self.transform.reset_parameters(self.init)

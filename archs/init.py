@@ -3,7 +3,8 @@
 normal  N(0, 0.02), GPT-2 and BERT. What ends in the residual stream is divided by sqrt(depth), where
         depth is the number of sublayers that add to one stream (GPT-2: 2 per layer). A post-norm stack
         norms after each of them, so that its depth is 1: BERT's rule needs no name of its own.
-fan_in  N(0, 1 / fan_in), T5 (Raffel et al. 2020, appendix; the released code). No depth scaling.
+fan_in  N(0, 1 / fan_in), T5 (Raffel et al. 2020, appendix; the released code). No depth scaling. The
+        embedding is N(0, 1), but N(0, 1 / dim) where a tied head uses it unscaled.
 """
 
 from __future__ import annotations

@@ -34,6 +34,8 @@ class _ChannelMixer(nn.Module):
 
     def __init__(self, hidden: int, act: str, dropout: float, init: str) -> None:
         super().__init__()
+        if hidden < 1:
+            raise ValueError(f"hidden={hidden} must be at least 1, or null for what an MLP of its kind takes")
         self.hidden, self.act = hidden, activation(act)
         self.dropout, self.init = nn.Dropout(dropout), check_scheme(init)
 
@@ -66,7 +68,7 @@ class MLP(_ChannelMixer):
         dropout: float = 0.0,
         init: str = "normal",
     ) -> None:
-        super().__init__(hidden or 4 * dim, act, dropout, init)
+        super().__init__(4 * dim if hidden is None else hidden, act, dropout, init)
         self.up = nn.Linear(dim, self.hidden, bias)
         self.down = nn.Linear(self.hidden, dim, bias)
 
@@ -91,7 +93,7 @@ class GatedMLP(_ChannelMixer):
         dropout: float = 0.0,
         init: str = "normal",
     ) -> None:
-        super().__init__(hidden or -(-dim // 3) * 8, act, dropout, init)
+        super().__init__(-(-dim // 3) * 8 if hidden is None else hidden, act, dropout, init)
         self.up = nn.Linear(dim, 2 * self.hidden, bias)
         self.down = nn.Linear(self.hidden, dim, bias)
 

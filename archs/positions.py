@@ -119,6 +119,12 @@ class T5Bias(Position):
         self, dim: int, causal: bool, heads: int, buckets: int = 32, max_distance: int = 128
     ) -> None:
         super().__init__(dim, causal)
+        exact = (buckets if causal else buckets // 2) // 2
+        if not 0 < exact < max_distance:
+            raise ValueError(
+                f"T5Bias: buckets={buckets} must be at least 4, and max_distance={max_distance} above the "
+                f"{exact} distances that have a bucket each"
+            )
         self.dim, self.causal = dim, causal
         self.buckets, self.max_distance = buckets, max_distance
         self.table = nn.Embedding(buckets, heads)
@@ -160,6 +166,8 @@ class Alibi(Position):
 
     def __init__(self, dim: int, causal: bool, heads: int) -> None:
         super().__init__(dim, causal)
+        if heads < 1:
+            raise ValueError(f"Alibi: heads={heads} must be at least 1")
         power = 2 ** int(math.log2(heads))
         slopes = [2 ** (-8 * i / power) for i in range(1, power + 1)]
         slopes += [2 ** (-4 * i / power) for i in range(1, 2 * (heads - power), 2)]

@@ -86,7 +86,7 @@ class Stack(nn.Module):
         self.final_dropout = nn.Dropout(final_dropout)
 
         if not layers:
-            raise ValueError("depth=0: a stack needs at least one layer")
+            raise ValueError("depth must be at least 1: a stack needs a layer")
         if not all(self._sublayers()):
             raise ValueError("a layer needs a mixer or an mlp: both are none")
         parts = self._parts()

@@ -1,6 +1,6 @@
 """archs-compare: a study from its YAML to its report.
 
-    expand ─> plan all (refuse before work) ─> launch what is missing ─> test, once ─> lengths ─> report
+    expand ─> plan all (refuse before work) ─> launch the unfinished ─> test, once ─> lengths ─> report
 
 A study's runs differ in architecture, task, seed and learning rate. Each is composed by Hydra like a run of
 archs-train, handed to whichever Hydra launcher is configured, and executed in a supervised child process.
@@ -9,6 +9,7 @@ Running a study again skips what is completed and goes on with what was killed.
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -79,8 +80,12 @@ def run(config: DictConfig) -> int:
         jobs = list(expand(study, user_overrides()))
         going = track(jobs, "planning", console=console, transient=True, disable=not config.progress)
         plans = [plan(compose("train", job.overrides)) for job in going]
-    console.print(f"[bold]{study['title']}[/bold] · {len(jobs)} runs · {folder_of(config)}")
-    launch(config, jobs, plans, console)
+        todo = unfinished(jobs, plans, console)
+    console.print(
+        f"[bold]{study['title']}[/bold] · {len(todo)} of {len(jobs)} runs to do · {folder_of(config)}"
+    )
+    if todo:
+        launcher(config).launch(todo, initial_job_idx=0)
     completed = [p.folder for p in plans if status_of(p.folder) == "completed"]
     if study["test"]:
         evaluate_test(completed)
@@ -95,8 +100,9 @@ def folder_of(config: DictConfig) -> Path:
 
 
 def user_overrides() -> list[str]:
-    """What the user typed besides the study itself: it holds for every run."""
-    return [o for o in job_overrides() if not o.lstrip("+~").startswith("study")]
+    """What the user typed for the runs: all but what is the study's own."""
+    own = re.compile(r"[+~]*(study|hang_after)\b")
+    return [override for override in job_overrides() if not own.match(override)]
 
 
 def job_overrides() -> list[str]:
@@ -106,8 +112,11 @@ def job_overrides() -> list[str]:
     return [str(override) for override in overrides]
 
 
-def launch(config: DictConfig, jobs: Sequence[Job], plans: Sequence[Plan], console: Console) -> None:
-    """Hand the runs that have no result yet to the configured Hydra launcher."""
+def unfinished(jobs: Sequence[Job], plans: Sequence[Plan], console: Console) -> list[list[str]]:
+    """Overrides of the runs that have no result yet; says of the others why they are skipped.
+
+    Raises ValueError at a damaged record, which is left alone.
+    """
     todo = []
     for number, (job, planned) in enumerate(zip(jobs, plans, strict=True), start=1):
         status = status_of(planned.folder)
@@ -118,8 +127,7 @@ def launch(config: DictConfig, jobs: Sequence[Job], plans: Sequence[Plan], conso
             console.print(f"  {title}: failed {KILLS_ALLOWED} times; archs-train tries it again")
         else:
             todo.append([*job.overrides, f"hydra.job.name='{title}'"])
-    if todo:
-        launcher(config).launch(todo, initial_job_idx=0)
+    return todo
 
 
 def status_of(folder: Path) -> str | None:

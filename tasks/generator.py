@@ -17,9 +17,7 @@ from .rows import pad
 from .streams import stream
 
 SPLITS = ("test", "validation", "train")
-BELONGS = np.array(
-    [0, 1, 2, 2, 2, 2, 2, 2]
-)  # split by hash modulo 8: 1/8 test, 1/8 validation, the rest train
+BELONGS = np.array([0, 1, 2, 2, 2, 2, 2, 2])  # split by hash modulo 8: 1/8 test, 1/8 validation, 6/8 train
 BLOCK = 1024  # training examples drawn together, so that drawing is vectorised
 PATIENCE = 64  # draws of BLOCK examples in a row without a new one before a space counts as used up
 

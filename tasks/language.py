@@ -102,6 +102,13 @@ class LanguageTask(Task):
             raise ValueError(
                 f"task.quick_windows={quick_windows} is not between 1 and task.windows={windows}"
             )
+        for key, value in (
+            ("context_bytes", context_bytes),
+            ("scored_bytes", scored_bytes),
+            ("native_windows", native_windows),
+        ):
+            if value < 1:
+                raise ValueError(f"task.{key}={value} must be at least 1")
         self._corpus = corpus
         self.tokenizer = fitted_tokenizer(corpus, tokenizer, cache_dir)
         self.vocab_size = self.tokenizer.vocab_size

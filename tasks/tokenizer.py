@@ -117,11 +117,6 @@ class Tokenizer:
         """The text of ids, special tokens left out; bytes that are no UTF-8 become U+FFFD."""
         return self.to_bytes(ids).decode(errors="replace")
 
-    @staticmethod
-    def pretoken_boundaries(text: str) -> np.ndarray:
-        """See the function `pretoken_boundaries`: the cuts are the same for every tokenizer."""
-        return pretoken_boundaries(text)
-
     def save(self, path: str | Path) -> None:
         Path(path).write_bytes(self.json.encode())
 

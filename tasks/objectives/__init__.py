@@ -10,13 +10,12 @@ from .span import Span, SpanPrefix
 
 __all__ = ["Causal", "FillInTheMiddle", "Masked", "Objective", "Prefix", "Span", "SpanPrefix", "native"]
 
-NATIVE: dict[Family, type[Objective]] = {
-    Family.ENCODER: Masked,
-    Family.DECODER: Causal,
-    Family.ENCODER_DECODER: SpanPrefix,
-}
 
+def native(masked_rate: float = 0.15, *, family: Family, start: int | None = None) -> Objective:
+    """The objective that a family is known for: masked, causal, or span corruption mixed with prefix LM.
 
-def native(*, family: Family, start: int | None = None) -> Objective:
-    """The objective that a family is known for: masked, causal, or span corruption mixed with prefix LM."""
-    return NATIVE[family](family=family, start=start)
+    masked_rate: of masked tokens, where the family is trained on those.
+    """
+    if family is Family.ENCODER:
+        return Masked(masked_rate, family=family, start=start)
+    return (Causal if family is Family.DECODER else SpanPrefix)(family=family, start=start)

@@ -242,17 +242,26 @@ def test_flops_count_the_pairs_that_are_allowed(build):
                 assert attention.flops(T, S) == projections + 4 * 24 * pairs
 
 
-@pytest.mark.parametrize("name", ALL)
-def test_loss_starts_near_the_uniform_one(build, name):
-    """ln V plus what the spread of the logits and a tied head's own token add: less than half a nat more."""
-    model = build(*ALL[name], vocab_size=509)
+HEADS = ("tied", "untied", "tied_scaled", "bert")
+SWAPPED = [
+    (arch, f"init={init}", f"arch/head={head}")
+    for arch in ("gpt", "bert", "t5", "mamba")
+    for init in ("normal", "fan_in")
+    for head in HEADS
+]
+
+
+@pytest.mark.parametrize("composition", [*ALL.values(), *SWAPPED], ids=" ".join)
+def test_loss_starts_near_the_uniform_one(build, composition):
+    """ln V plus what the spread of the logits and a tied head's own token add: less than a nat more."""
+    model = build(*composition, vocab_size=509)
     x = torch.randint(509, (4, 64), generator=torch.Generator().manual_seed(0))
     read = {"source": x.flip(1)} if model.family is Family.ENCODER_DECODER else {}
     target = x.roll(-1, 1)
     loss = torch.nn.functional.cross_entropy(
         model.head(model(x, **read).hidden).flatten(0, 1), target.flatten()
     )
-    assert math.log(509) - 0.1 < loss < math.log(509) + 0.75
+    assert math.log(509) - 0.1 < loss < math.log(509) + 1
 
 
 @pytest.mark.parametrize("name", ALL)
