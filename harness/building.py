@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import inspect
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -125,22 +127,30 @@ def build(
     return architecture(config, vocab_size).build(vocab_size)
 
 
+PARTS = ("corpus", "tokenizer", "objective")  # what a task that trains on text is made of
+
+
 def make_task(config: DictConfig, arch: Architecture) -> Task:
     """The configured task as this architecture's family sees it.
 
-    A task that trains on a corpus takes it, its tokenizer and the objective; a generator takes none.
+    A task that trains on a corpus takes it, its tokenizer and the objective; a generator takes none. The same
+    task is made once in a process: the runs of a study differ in rates and seeds more than in data.
     """
-    node = as_dict(config.task, resolve=True)
-    target = get_class(node.pop("_target_"))
+    given = {part: as_dict(config[part], resolve=True) for part in PARTS}
+    about = {"task": as_dict(config.task, resolve=True), "cache_dir": config.cache_dir, **given}
+    return _task(json.dumps(about, sort_keys=True), arch.family, arch.start)
+
+
+@lru_cache(maxsize=8)
+def _task(about: str, family: Family, start: int | None) -> Task:
+    content = json.loads(about)
+    target = get_class(content["task"].pop("_target_"))
     accepted = inspect.signature(target).parameters
-    given: dict[str, Any] = {"family": arch.family, "start": arch.start}
-    for part in ("corpus", "tokenizer", "objective"):
-        if part in accepted:
-            given[part] = built(config[part])
+    given = {part: built(content[part]) for part in PARTS if part in accepted}
     if "cache_dir" in accepted:
-        given["cache_dir"] = Path(config.cache_dir).expanduser()
+        given["cache_dir"] = Path(content["cache_dir"]).expanduser()
     # Called, not instantiated: Hydra would turn a part that is a dataclass back into configuration.
-    task: Task = target(**built(node), **given)
+    task: Task = target(**built(content["task"]), **given, family=family, start=start)
     return task
 
 

@@ -219,6 +219,8 @@ def limits(comparisons: Sequence[Comparison], found: Collected) -> list[str]:
             "Bits per byte count how well the next bytes are predicted, not whether text is true or useful.",
             "An encoder is asked to continue text one token at a time with a mask at the end, which is not "
             "what it was trained for; it is asked so because all families can answer this question.",
+            "Filling in, an encoder sees as many masks as tokens are missing; an encoder-decoder sees one "
+            "sentinel, and is trained on shorter gaps than it is asked to fill.",
         ]
     if any(each.split == "validation" for each in comparisons):
         lines.append(

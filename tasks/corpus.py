@@ -103,7 +103,8 @@ def _documents(
         text: Any = row[text_key]
         if not isinstance(text, str):
             raise ValueError(f"corpus {name}, row {i}: {text_key!r} holds {type(text).__name__}, not text")
-        group = str(row[group_key]) if group_key else _own_group(text)
+        named = row[group_key] if group_key else None  # null: belongs to no other
+        group = _own_group(text) if named is None else str(named)
         yield Document(str(row[id_key] if id_key else i), group, text)
 
 

@@ -97,7 +97,7 @@ class LanguageTask(Task):
         nothing is learned about positions beyond.
         """
         self._objective = objective(family=family, start=start)
-        self.objective = self.asked = self._objective.name
+        self.objective, self.asked = self._objective.name, self._objective.asked
         if not 1 <= quick_windows <= windows:
             raise ValueError(
                 f"task.quick_windows={quick_windows} is not between 1 and task.windows={windows}"
@@ -189,7 +189,7 @@ class LanguageTask(Task):
             for name, model in self._ngrams.items()
         }
         xz = xz_bpb(self._corpus, split)
-        return rows | {"xz": {"continuation_bpb": xz, "infill_bpb": xz}}
+        return rows | {"xz -9": {"continuation_bpb": xz, "infill_bpb": xz}}
 
     def save(self, folder: Path) -> None:
         """tokenizer.json: the one that every run of a study shares."""

@@ -14,6 +14,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -46,6 +47,7 @@ _SPACES = np.array([code for code in range(0x3001) if chr(code).isspace()])
 _CHUNK = 1 << 20  # characters encoded at once: bounds the memory that encodings take
 
 
+@lru_cache(maxsize=128)  # a held-out document is cut for both kinds of windows
 def pretoken_boundaries(text: str) -> np.ndarray:
     """Byte offsets, ascending, where `text` may be cut for every tokenizer here: 0, ..., UTF-8 length.
 
@@ -58,7 +60,9 @@ def pretoken_boundaries(text: str) -> np.ndarray:
     starts = np.array([start for _, (start, _) in _PRETOKENIZER.pre_tokenize_str(text)], dtype=np.int64)
     starts = starts[starts > 0]
     cuts = ends[starts[~np.isin(codes[starts - 1], _SPACES)] - 1]
-    return np.unique(np.concatenate([[0], cuts, ends[-1:]])).astype(np.int64)
+    offsets = np.unique(np.concatenate([[0], cuts, ends[-1:]])).astype(np.int64)
+    offsets.setflags(write=False)  # shared by all who ask again
+    return offsets
 
 
 class Tokenizer:

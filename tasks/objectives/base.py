@@ -54,10 +54,16 @@ class Objective(ABC):
     def continuation_prompt(self, context: np.ndarray, scored: np.ndarray) -> list[Row]:
         """Rows whose targets, in order, are `scored` (k,), each given `context` and scored[:i]."""
 
+    @property
+    def asked(self) -> str:
+        """How a table says in a word or two what a model was trained on."""
+        return self.name
+
     @abstractmethod
     def infill_prompt(self, left: np.ndarray, span: np.ndarray, right: np.ndarray) -> list[Row]:
-        """Rows whose targets, in order, are `span` (n,), each given span[:i], n, `left` and, where the
-        objective's infill_context is "both", `right`."""
+        """Rows whose targets, in order, are `span` (n,), each given span[:i], `left` and, where the objective's
+        infill_context is "both", `right`. n is known as far as the objective has a way to show it: by as many
+        masks, or by a closing sentinel that is not scored."""
 
     def decoder_inputs(self, *pieces: np.ndarray) -> np.ndarray:
         """The start token and all of the concatenated 1-D pieces but the last token: teacher forcing."""

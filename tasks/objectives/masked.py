@@ -34,6 +34,10 @@ class Masked(Objective):
             raise ValueError(f"objective.rate={rate} is not a share of the positions between 0 and 1")
         self.rate = rate
 
+    @property
+    def asked(self) -> str:
+        return f"{self.name}, {self.rate:.0%}"
+
     def batch(self, windows: np.ndarray, rng: np.random.Generator, *, vocab_size: int) -> Batch:
         windows = windows.astype(np.int64)
         count = max(1, round(self.rate * windows.shape[1]))

@@ -307,6 +307,13 @@ def test_counts_leave_out_the_tables(build):
     assert theirs["total"] == theirs["active"] == ours["total"] + V * 24
 
 
+def test_t5_drops_out_behind_the_final_norms_too(build):
+    model = build("t5", "dropout=0.25").train()
+    torch.manual_seed(0)
+    for hidden in (model(tokens(8, 32), source=tokens(8, 32)).hidden, model.encode(tokens(8, 32), None)):
+        assert float((hidden == 0).double().mean()) == pytest.approx(0.25, abs=0.03)
+
+
 def test_weights_start_where_the_papers_say(build):
     def std(weight):
         return float(weight.detach().std())

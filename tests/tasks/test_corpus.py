@@ -133,6 +133,13 @@ def test_rows_with_a_text_and_a_group_column(name, tmp_path):
     assert "body, author" in message
 
 
+def test_a_row_without_a_group_belongs_to_no_other(tmp_path):
+    rows = [{"text": f"post {i}", "author": i if i < 3 else None} for i in range(60)]
+    write_rows(tmp_path / "rows.jsonl", rows)
+    corpus = cp.table("json", str(tmp_path / "rows.jsonl"), group_key="author", validation=0.3, test=0.3)
+    assert all(len(corpus.split(split)) > 5 for split in SPLITS)
+
+
 def test_equal_texts_stay_in_one_split(tmp_path):
     write_rows(tmp_path / "rows.jsonl", [{"text": f"poem {i % 10}"} for i in range(100)])
     corpus = cp.table("json", str(tmp_path / "rows.jsonl"), validation=0.3, test=0.3)

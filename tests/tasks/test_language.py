@@ -19,8 +19,10 @@ from tasks import (
     SpanPrefix,
     native,
 )
-from tasks.tokenizer import N_SPECIAL
-from tasks.windows import make_infill_windows, make_windows, parts
+from tasks.corpus import Corpus, Document
+from tasks.language import questions
+from tasks.tokenizer import BOS, N_SPECIAL, raw_bytes
+from tasks.windows import EvalWindow, InfillWindow, make_infill_windows, make_windows, parts
 
 SETTINGS = {
     "window": 96,
@@ -51,12 +53,11 @@ def cache(tmp_path_factory):
 def make(cache):
     def made(objective, family, tokenizer=None, **changes):
         return LanguageTask(
-            corpus=CORPUS,
             tokenizer=tokenizer or RawBytes(),
             objective=objective,
             family=family,
             start=START,
-            **({"cache_dir": cache} | SETTINGS | changes),
+            **({"corpus": CORPUS, "cache_dir": cache} | SETTINGS | changes),
         )
 
     return made
@@ -128,6 +129,67 @@ def test_documents_add_up_and_quick_is_a_part(make, objective, family):
     assert "documents" not in task.evaluate(model, "validation")
 
 
+LETTERS = {"train": "ab", "validation": "cd", "test": "ef"}
+
+
+@pytest.fixture(scope="module")
+def apart():
+    """A corpus whose splits have no letter in common."""
+    rng = np.random.default_rng(0)
+
+    def documents(letters):
+        for i in range(40):
+            words = ["".join(rng.choice(list(letters(i)), 4)) for _ in range(120)]
+            yield Document(str(i), str(i), " ".join(words))
+
+    plain = Corpus("plain", documents(lambda _: "ab"), 0.2, 0.2)
+    split_of = {int(document.id): split for split in LETTERS for document in plain.split(split)}
+    return Corpus("apart", documents(lambda i: LETTERS[split_of[i]]), 0.2, 0.2)
+
+
+@pytest.mark.parametrize(("objective", "family"), PAIRS)
+@pytest.mark.parametrize("split", ["validation", "test"])
+def test_a_split_is_judged_by_its_own_text(make, apart, objective, family, split):
+    """Native loss included: nothing else is shown to the model."""
+    seen = set()
+
+    class Watching(Markov):
+        def forward(self, tokens, keep=None, *, source=None, **rest):
+            seen.update(*(t.flatten().tolist() for t in (tokens, source) if t is not None))
+            return super().forward(tokens, keep, source=source, **rest)
+
+        def ahead(self, *_):
+            return np.zeros(self.vocab_size)
+
+    task = make(objective, family, corpus=apart)
+    task.evaluate(Watching(family, np.eye(256), gap=99), split)
+    shown = {bytes([i - N_SPECIAL]).decode("latin-1") for i in seen if i >= N_SPECIAL}
+    assert set(LETTERS[split]) <= shown
+    if objective is not Masked:  # which reads random tokens in a tenth of the places
+        assert shown == {*LETTERS[split], " "}
+
+
+def test_baselines_have_seen_the_training_split_alone(make, apart):
+    rows = make(native, Family.DECODER, corpus=apart).baselines("test")
+    assert rows["unigram"]["continuation_bpb"] > 8, "letters that were never seen are worse than uniform"
+
+
+@pytest.mark.parametrize("cuts", [(5, 9), (5, 9, 14)])
+def test_a_document_begins_with_bos_as_in_training(cuts):
+    window = EvalWindow if len(cuts) == 2 else InfillWindow
+    opening, later = questions(CORPUS, "test", raw_bytes(), [window(0, 0, *cuts), window(0, 2, *cuts)])
+    text = raw_bytes().encode(CORPUS.split("test")[0].text)
+    assert [piece.tolist() for piece in opening.pieces][:2] == [[BOS, *text[:5]], text[5:9].tolist()]
+    assert later.pieces[0].tolist() == text[2:5].tolist()
+    assert opening.bytes == 4
+
+
+@pytest.mark.parametrize("key", ["context_bytes", "scored_bytes", "native_windows", "quick_windows"])
+def test_none_of_what_is_evaluated_on_is_refused(make, key):
+    with pytest.raises(ValueError, match=rf"^task\.{key}=0 is|^task\.{key}=0 must be at least 1$"):
+        make(native, Family.DECODER, **{key: 0})
+
+
 def test_every_family_is_asked_the_same(make):
     tasks = [make(native, family) for family in Family]
     assert len({tuple(sorted(task.digests.items())) for task in tasks}) == 1
@@ -189,7 +251,7 @@ def test_training_tokens_and_bytes(make):
 
 def test_baselines_stand_beside(make):
     rows = make(native, Family.DECODER, BPE(vocab_size=400)).baselines("test")
-    assert set(rows) == {"unigram", "bigram", "xz"}
+    assert set(rows) == {"unigram", "bigram", "xz -9"}
     assert rows["bigram"]["continuation_bpb"] < rows["unigram"]["continuation_bpb"]
     assert all(0 < value < 8 for row in rows.values() for value in row.values())
 
