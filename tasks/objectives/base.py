@@ -61,9 +61,9 @@ class Objective(ABC):
 
     @abstractmethod
     def infill_prompt(self, left: np.ndarray, span: np.ndarray, right: np.ndarray) -> list[Row]:
-        """Rows whose targets, in order, are `span` (n,), each given span[:i], `left` and, where the objective's
-        infill_context is "both", `right`. n is known as far as the objective has a way to show it: by as many
-        masks, or by a closing sentinel that is not scored."""
+        """Rows whose targets, in order, are `span` (n,), each given span[:i], `left` and, where the
+        objective's infill_context is "both", `right`. n is known as far as the objective has a way to
+        show it: by as many masks, or by a closing sentinel that is not scored."""
 
     def decoder_inputs(self, *pieces: np.ndarray) -> np.ndarray:
         """The start token and all of the concatenated 1-D pieces but the last token: teacher forcing."""
