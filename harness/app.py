@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from importlib import import_module
-from typing import Any
+from typing import Any, NoReturn
 
 import hydra
 from hydra._internal.utils import get_args_parser
@@ -40,6 +41,7 @@ def main(command: str, worker: str) -> None:
         return status
 
     with one_line_errors():
+        sys.argv[1:] = flags_first(sys.argv[1:])
         precheck(command)
     try:
         hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name=command)(task)()
@@ -47,6 +49,22 @@ def main(command: str, worker: str) -> None:
         raise SystemExit(INTERRUPTED) from None
     if max(statuses):
         raise SystemExit(max(statuses))
+
+
+def flags_first(arguments: list[str]) -> list[str]:
+    """The same arguments in the order that Hydra's parser asks for: `size=1M -m seed=1,2` is as good as
+    `-m size=1M seed=1,2`."""
+    parser = get_args_parser()
+    parser.error = _refuse  # type: ignore[method-assign]
+    overrides: list[str] = parser.parse_intermixed_args(arguments).overrides
+    flags = list(arguments)
+    for override in overrides:
+        flags.remove(override)
+    return [*flags, *overrides]
+
+
+def _refuse(message: str) -> NoReturn:
+    raise ConfigError(f"{message} (--help shows what there is)")
 
 
 def precheck(command: str, arguments: list[str] | None = None) -> None:

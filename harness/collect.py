@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from . import record
+from .lock import holder
 
 COMMAND = "command.txt"  # in a study's folder: the command that made it
 
@@ -49,6 +50,8 @@ def collect(root: Path) -> Collected:
 
 def _read_run(folder: Path) -> dict[str, Any]:
     run: dict[str, Any] = {**record.read_record(folder), "folder": str(folder)}
+    if run["status"] == "running" and holder(folder) is None:  # killed before it could say so
+        run["status"] = "interrupted"
     if (folder / "test.json").is_file():
         test = record.read_json(folder / "test.json")
         run["test"] = {key: value for key, value in test.items() if key != "documents"}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import yaml
@@ -10,7 +10,7 @@ from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
-from hydra.errors import HydraException
+from hydra.errors import HydraException, MissingConfigException
 from hydra.types import RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
@@ -88,13 +88,17 @@ def explain(loader: ConfigLoaderImpl, config_name: str, overrides: Sequence[str]
         if isinstance(value, str) and value not in options:
             return f"unknown {override.key_or_group} {value!r}; {suggestion(value, options)}"
     try:
+        bare = _used(_compose(loader, config_name, []))
+        for override in _roots(groups):
+            if override.get_key_element() not in bare and not override.is_add():
+                return _no_such_place(override, bare)
         base = _compose(loader, config_name, _roots(groups))
     except (HydraException, OmegaConfBaseException, yaml.YAMLError) as first:
         return _plain(first)
-    choices = {name: option for name, option in base.hydra.runtime.choices.items() if option is not None}
+    choices = _used(base)
     for override in groups:
         if override.get_key_element() not in choices:
-            return _no_such_place(override, choices, loader)
+            return _no_such_place(override, choices)
     try:
         base = _compose(loader, config_name, groups)
     except (HydraException, OmegaConfBaseException, yaml.YAMLError) as second:
@@ -115,7 +119,12 @@ def _compose(loader: ConfigLoaderImpl, config_name: str, overrides: Sequence[Ove
     return loader.load_configuration(config_name, lines, run_mode=RunMode.RUN)
 
 
-def _no_such_place(override: Override, choices: dict[str, str], loader: ConfigLoaderImpl) -> str:
+def _used(config: DictConfig) -> dict[str, str]:
+    """{group: option} of a composition."""
+    return {name: option for name, option in config.hydra.runtime.choices.items() if option is not None}
+
+
+def _no_such_place(override: Override, choices: Mapping[str, str]) -> str:
     """A group that exists but is not part of what was composed."""
     group = override.key_or_group
     root = group.split("/")[0]
@@ -178,4 +187,8 @@ def _plain(error: Exception) -> str:
     if isinstance(cause, OmegaConfBaseException):
         key = f"{cause.full_key}: " if cause.full_key else ""
         return f"{key}{str(cause.msg or cause).splitlines()[0]}"
+    if isinstance(cause, MissingConfigException) and cause.missing_cfg_file and cause.options:
+        group, _, option = cause.missing_cfg_file.rpartition("/")
+        asked = one_line(cause).split(":")[0]  # In 'arch/mine'
+        return f"{asked}: unknown {group} {option!r}; {suggestion(option, cause.options)}"
     return one_line(cause).split(" Config search path:")[0].split(" Available options")[0]

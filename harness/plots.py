@@ -10,7 +10,7 @@ from typing import Any
 
 import matplotlib as mpl
 import numpy as np
-from matplotlib.ticker import FuncFormatter
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from .drawing import STYLE, Plot, draw_across, draw_line, finished, finite, label_axes, new_figure
 from .palette import INK, Look, look
@@ -73,6 +73,9 @@ def _learning(comparison: Comparison, metric: Metric, curves: Mapping[str, Any],
     if not axes.lines:
         return None
     draw_across(axes, {name: scale * value for name, value in _validation_baselines(comparison, metric)})
+    if metric.unit == "%":  # where every value is 0, the axis would be about thousandths
+        low, high = axes.get_ylim()
+        axes.set_ylim(max(low, -0.05), max(high, 1.0))
     label_axes(axes, "corpus tokens", f"{metric.title} ({metric.unit})")
     title = f"{metric.title.capitalize()} on validation against tokens"
     return finished(
@@ -206,6 +209,9 @@ def _against_length(
     axes.set_yscale("log", base=2)
     axes.minorticks_off()
     axes.set_xticks(lengths, [str(length) for length in lengths])
+    low, high = axes.get_ylim()
+    if high < 4 * low:  # powers of two would leave one tick, or none
+        axes.yaxis.set_major_locator(MaxNLocator(4))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:g}" if unit else size(v)))
     title += " against length"
     return finished(figure, name, title, f"{title}.{remark}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -100,6 +101,14 @@ RULES: dict[str, Rule] = {
 }
 
 
+# Loggers that come as an extra of the same name: the modules of which one has to be installed.
+LOGGERS = {
+    "tensorboard": ("tensorboard", "tensorboardX"),
+    "wandb": ("wandb",),
+    "mlflow": ("mlflow", "mlflow_skinny"),
+}
+
+
 def validate(config: DictConfig, rules: Mapping[str, Rule] = RULES) -> None:
     """Check plain values, and that results can be written. Raises ConfigError."""
     for key, value in leaves(as_dict(config)):
@@ -114,8 +123,16 @@ def validate(config: DictConfig, rules: Mapping[str, Rule] = RULES) -> None:
             near = nearest(str(plain), rule.choices)
             hint = f"; nearest: {near}" if near else ""
             raise ConfigError(f"{key}={shown(plain)}: {key} takes {rule.wanted}{hint}")
+    check_logger(str(OmegaConf.select(config, "logger._target_")))
     if "results_dir" in config and "progress" in config:  # a command that writes there
         check_writable(Path(str(config.results_dir)))
+
+
+def check_logger(target: str) -> None:
+    """Raise ConfigError where the package behind a logger is not installed."""
+    for name, modules in LOGGERS.items():
+        if target.lower().endswith(f".{name}logger") and not any(map(find_spec, modules)):
+            raise ConfigError(f"logger={name} needs the package {modules[0]}: pip install 'archs[{name}]'")
 
 
 def check_writable(folder: Path) -> None:

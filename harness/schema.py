@@ -19,7 +19,7 @@ Node = Mapping[str, Any]
 INSTANTIATE = {"_target_", "_partial_", "_args_", "_recursive_", "_convert_"}  # Hydra's own keys
 KINDS = {
     "bool": "true or false",
-    "count": "a whole number (200k, 2M, 5e6)",
+    "count": "a whole number, not negative (200k, 2M, 5e6)",
     "float": "a number",
     "text": "a name",
     "list": "a list, as in [1,2]",

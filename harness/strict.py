@@ -6,6 +6,8 @@ Nothing here imports torch: a typing mistake is answered in about a second.
 from __future__ import annotations
 
 import inspect
+import logging
+import sys
 import types
 import typing
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -18,6 +20,9 @@ from omegaconf.errors import OmegaConfBaseException
 from .counts import is_count, parse_count
 from .errors import ConfigError, nearest, one_line
 from .schema import INSTANTIATE, KINDS, Schema, fits, kind
+
+# Hydra logs a target that cannot be imported before it raises; what is raised says it already.
+logging.getLogger("hydra.utils").addHandler(logging.NullHandler())
 
 WIRING = ("vocab_size", "causal", "cross")  # what no YAML says
 # What any architecture may list, for parts that are swapped in and for the harness.
@@ -187,9 +192,20 @@ def check_plugins(plugins: Sequence[tuple[str, str, Sequence[str]]]) -> None:
         try:
             built = get_object(target)
         except Exception as error:  # whatever the plugin's module raises
-            raise ConfigError(f"{path}._target_={target} cannot be imported: {one_line(error)}") from error
+            near = _nearest_target(target)
+            hint = f"; nearest: {near}" if near else ""
+            raise ConfigError(
+                f"{path}._target_={target} cannot be imported: {one_line(error)}{hint}"
+            ) from error
         for key in keys:
             _check_key(key, path, built)
+
+
+def _nearest_target(target: str) -> str | None:
+    """The name in the target's own module that was most likely meant; None without such a module."""
+    module, _, name = target.rpartition(".")
+    near = nearest(name, dir(sys.modules[module])) if module in sys.modules else None
+    return near and f"{module}.{near}"
 
 
 def check_signature(node: Mapping[str, Any], target: Callable[..., Any], path: str = "arch") -> None:

@@ -32,6 +32,7 @@ def leaves(node):
 
 @pytest.mark.parametrize("path", OPTIONS, ids=IDS)
 def test_every_option_says_what_it_is_and_composes(path, monkeypatch):
+    monkeypatch.setattr("harness.rules.find_spec", lambda module: module)  # as if every logger were installed
     assert path.read_text().startswith("# "), "the first line says what the option is"
     group = path.parent.relative_to(CONF).as_posix()
     command = "compare" if group == "study" else "train"

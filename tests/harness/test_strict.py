@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.app import precheck
+from harness.app import flags_first, precheck
 from harness.compose import compose
 from harness.errors import ConfigError, fail, one_line_errors
 from harness.strict import check_signature
@@ -51,8 +51,9 @@ arch/mixer=atention                     unknown arch/mixer 'atention'; nearest: 
 arch/mixr=s6                            unknown group arch/mixr; nearest: arch/mixer
 archh=gpt                               unknown key archh; nearest: arch
 task=mqra                               unknown task 'mqra'; nearest: mqar
-logger=null                             logger=null: choose one of csv, none
+logger=null                             logger=null: choose one of csv, mlflow, none
 optm.lr=3                               unknown key optm.lr; nearest: optim.lr
+study=quickstart                        study=quickstart: nothing here takes study; choose from: arch
 lr=3e-4                                 unknown key lr; nearest: optim.lr
 arch.dmi=3                              unknown key arch.dmi; nearest: arch.dim
 arch.mixer.foo=2                        unknown key arch.mixer.foo; arch.mixer has: bias, dropout
@@ -140,7 +141,7 @@ def test_what_is_not(line):
         ("dim: 64", "dim: wide", "mine.yaml: arch.dim=wide: arch.dim takes a whole number"),
         ("dim: 64", "dim: ${arch.width}", "arch.width"),
         ("bias: false", "bias: 3", "mine.yaml: arch.bias=3: arch.bias takes true or false"),
-        ("mixer: attention", "mixer: attentoin", "arch/mixer/attentoin"),
+        ("mixer: attention", "mixer: attentoin", "unknown arch/mixer 'attentoin'; nearest: attention"),
         ("dim: 64", "dim: [64", "mine.yaml:11: not valid YAML"),
     ],
 )
@@ -153,6 +154,24 @@ def test_a_users_yaml_is_read_as_strictly(mine, before, after, message):
             precheck("train", arguments.split())
         assert message in str(error.value)
         assert "\n" not in str(error.value)
+
+
+def test_a_logger_that_is_not_installed_is_refused_with_what_to_install(monkeypatch):
+    monkeypatch.setattr("harness.rules.find_spec", lambda module: module == "tensorboardX" or None)
+    precheck("train", ["logger=tensorboard"])
+    precheck("train", ["logger=csv"])
+    with pytest.raises(
+        ConfigError, match=r"logger=wandb needs the package wandb: pip install 'archs\[wandb\]'"
+    ):
+        precheck("train", ["logger=wandb"])
+
+
+def test_flags_may_stand_among_the_overrides():
+    assert flags_first(["size=1M", "-m", "seed=1,2"]) == ["-m", "size=1M", "seed=1,2"]
+    mixed = ["size=1M", "--config-dir", "mine", "seed=1", "--cfg", "job", "arch=gpt"]
+    assert flags_first(mixed) == ["--config-dir", "mine", "--cfg", "job", "size=1M", "seed=1", "arch=gpt"]
+    with pytest.raises(ConfigError, match="unrecognized arguments: --nope"):
+        flags_first(["size=1M", "--nope"])
 
 
 def test_a_users_yaml_may_hold_scalars_for_its_parts_and_whole_experiments(mine):
@@ -196,7 +215,9 @@ def test_a_plugins_node_is_checked_against_its_signature(mine):
     with pytest.raises(ConfigError, match=r"unknown key arch\.widht: Net has none; nearest: arch\.width"):
         precheck("train", ["--config-dir", ".", "arch=net"])
     (mine / "arch" / "net.yaml").write_text(net.replace("my_net.Net", "my_net.Nett"))
-    with pytest.raises(ConfigError, match=r"arch\._target_=my_net\.Nett cannot be imported: "):
+    with pytest.raises(
+        ConfigError, match=r"arch\._target_=my_net\.Nett cannot be imported: .*; nearest: my_net\.Net$"
+    ):
         precheck("train", ["--config-dir", ".", "arch=net"])
 
 

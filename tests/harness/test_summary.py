@@ -7,6 +7,7 @@ from sample_records import write_run, write_study
 
 from harness.collect import collect
 from harness.grouping import compare
+from harness.lock import run_lock
 from harness.summary import METRICS
 from harness.tables import footer
 
@@ -75,7 +76,7 @@ def test_a_run_in_two_studies_counts_once(tmp_path):
     assert [row.count for row in table.rows] == ["1"]
 
 
-@pytest.mark.parametrize("status", ["failed", "diverged", "interrupted", "out-of-memory", "running"])
+@pytest.mark.parametrize("status", ["failed", "diverged", "interrupted", "out-of-memory"])
 def test_runs_without_a_result_are_counted_and_shown(tmp_path, status):
     write_study(tmp_path, seeds=(1, 2), archs=("gpt", "mamba"), tasks=("language",), curves=False)
     write_run(tmp_path, "gpt", 3, curves=False)
@@ -87,6 +88,13 @@ def test_runs_without_a_result_are_counted_and_shown(tmp_path, status):
     assert f"mamba, seed 3: {status}: the reason." in footer(table)
     assert table.verdicts["continuation_bpb"].winners == ()
     assert "mamba has no result for seed 3" in table.verdicts["continuation_bpb"].reason
+
+
+def test_a_run_counts_as_running_only_while_its_process_lives(tmp_path):
+    folder = write_run(tmp_path, "gpt", status="running", curves=False)
+    with run_lock(folder):
+        assert comparisons(tmp_path)[0].rows[0].count == "0 of 1, 1 running"
+    assert comparisons(tmp_path)[0].rows[0].count == "0 of 1, 1 interrupted"
 
 
 def test_the_test_split_is_read_only_when_every_completed_run_has_it(tmp_path):
