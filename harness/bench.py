@@ -12,19 +12,20 @@ import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from .building import Architecture, architecture
 from .compose import compose
-from .counts import parse_count
+from .counts import format_count, parse_count
 from .errors import one_line_errors
 from .point import REPEATS
 from .record import read_json, write_json
@@ -34,23 +35,24 @@ OVER = ("out-of-memory", "over-time", "failed")  # longer points would end the s
 
 @dataclass(frozen=True)
 class Point:
-    """One architecture at one length; `spec` is everything that decides its result."""
+    """One architecture at one length; `spec` is everything that decides its result.
+
+    setting: what all points of a sweep share, in words. path: a file of its own for every spec.
+    """
 
     arch: str
     length: int
+    setting: str
     spec: dict[str, Any]
     path: Path
 
-    @property
-    def digest(self) -> str:
-        return hashlib.sha256(json.dumps(self.spec, sort_keys=True).encode()).hexdigest()
-
     def known(self) -> dict[str, Any] | None:
         """The result of an earlier sweep with the same spec, else None."""
-        if not self.path.exists():
-            return None
-        result = read_json(self.path)
-        return result if result.get("digest") == self.digest else None
+        return dict(read_json(self.path)) if self.path.exists() else None
+
+
+def digest(spec: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(spec, sort_keys=True).encode()).hexdigest()
 
 
 def points(config: DictConfig, folder: Path) -> Iterator[Point]:
@@ -65,7 +67,7 @@ def points(config: DictConfig, folder: Path) -> Iterator[Point]:
         name: architecture(compose("train", [f"arch={name}", f"size={size}"]), config.vocab_size)
         for name in config.archs
     }
-    tokens = parse_count(config.tokens_per_batch)
+    tokens = config.tokens_per_batch
     for length in lengths:
         for name, arch in archs.items():
             yield point(config, folder, name, arch, length, max(1, tokens // length))
@@ -82,7 +84,9 @@ def point(config: DictConfig, folder: Path, name: str, arch: Architecture, lengt
         "seconds": config.seconds_per_point,
         "memory": None if config.memory is None else parse_count(config.memory),
     }
-    return Point(name, length, spec, folder / f"{name}-{length}.json")
+    size = "widths as written" if config.size is None else f"size {format_count(config.size)}"
+    setting = f"{size}, vocabulary {config.vocab_size:,}, {config.tokens_per_batch:,} tokens per batch"
+    return Point(name, length, setting, spec, folder / f"{name}-{length}-{digest(spec)[:8]}.json")
 
 
 def with_positions(node: dict[str, Any], needed: int) -> dict[str, Any]:
@@ -148,7 +152,7 @@ def result_of(point: Point, ended: dict[str, str]) -> dict[str, Any]:
         skipped = ended.get(point.arch)
         outcome = {"status": skipped, "error": "a shorter length ended so"} if skipped else measure(point)
         described = {"arch": point.arch, "length": point.length, "batch": point.spec["batch"]}
-        result = {**described, "digest": point.digest, **outcome}
+        result = {**described, "setting": point.setting, **outcome}
         write_json(point.path, result)
     if result["status"] in OVER:
         ended[point.arch] = result["status"]
@@ -158,7 +162,7 @@ def result_of(point: Point, ended: dict[str, str]) -> dict[str, Any]:
 def table(results: Sequence[dict[str, Any]]) -> Table:
     """Tokens per second of a training step and its peak memory, by architecture and length."""
     lengths = sorted({result["length"] for result in results})
-    out = Table(title="training step: tokens/s · peak memory")
+    out = Table(title="training step: tokens/s · peak memory", box=SIMPLE_HEAD, title_justify="left")
     out.add_column("architecture")
     for length in lengths:
         out.add_column(f"{length:,}", justify="right")

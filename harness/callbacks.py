@@ -150,15 +150,22 @@ class StopOnSignal(L.Callback):
 
 
 class Heartbeat(L.Callback):
-    """Touches a file while the run is alive, so that a supervisor can tell slow from stuck."""
+    """Touches a file while the run is alive, so that a supervisor can tell slow from stuck.
+
+    A run whose supervisor is gone (its parent process changed) ends as if it had been asked to.
+    """
 
     def __init__(self, path: Path) -> None:
-        self.path = path
+        self.path, self.parent = path, os.getppid()
 
     def on_train_batch_end(
         self, trainer: L.Trainer, module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        self.path.touch()
+        if os.getppid() != self.parent:
+            self.parent = os.getppid()  # asked once; a second signal would not wait for the checkpoint
+            os.kill(os.getpid(), signal.SIGTERM)
+        elif self.path.parent.exists():
+            self.path.touch()
 
 
 class Bar(L.Callback):

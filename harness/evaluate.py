@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
@@ -25,7 +26,7 @@ def run(config: DictConfig) -> int:
         task = loaded.task
     metrics = task.evaluate(loaded.backbone, config.split)
     known = recorded(loaded, config.split)
-    table = Table(title=f"{loaded.folder.name} · {config.split}")
+    table = Table(title=f"{loaded.folder.name} · {config.split}", box=SIMPLE_HEAD, title_justify="left")
     for heading in ("metric", "now", "in the record"):
         table.add_column(heading, justify="left" if heading == "metric" else "right")
     for name, value in metrics.items():

@@ -15,7 +15,7 @@ import yaml
 from hydra.utils import instantiate
 from lightning.pytorch.callbacks import ModelCheckpoint
 from rich.console import Console
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from archs.contract import Backbone
 
@@ -35,7 +35,7 @@ from .memory import PeakMemory
 from .module import ENDLESS, Account, Batches, Loader, Training, derived_seed
 from .plan import Plan
 
-CHECKPOINT_EVERY = timedelta(seconds=60)  # of training: what a kill can cost at most
+CHECKPOINT_EVERY = timedelta(seconds=20)  # of training: what a kill can cost at most
 
 
 class Run:
@@ -165,7 +165,7 @@ class Run:
                 backbone.load_state_dict(self.best[1])
                 metrics = task.evaluate(backbone, "validation")
             baselines = task.baselines("validation")
-        save_file(weights(backbone), self.folder / "model.safetensors")
+        (self.folder / "model.safetensors").write_bytes(save(weights(backbone)))
         (self.folder / "config.yaml").write_text(yaml.safe_dump(self.config, sort_keys=False))
         task.save(self.folder)
         self.write(validation=scalars(metrics), baselines=baselines)

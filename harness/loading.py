@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -18,6 +17,7 @@ from tasks.task import Task
 from tasks.tokenizer import Tokenizer
 
 from .building import Architecture, make_task
+from .record import DamagedRecord, read_record
 
 FILES = ("config.yaml", "model.safetensors", "run.json")
 
@@ -35,7 +35,7 @@ class Loaded:
     def task(self) -> Task:
         """The task as the run saw it, made again from its data."""
         task = make_task(OmegaConf.create(self.config), self.arch)
-        before = json.loads((self.folder / "run.json").read_text())["digests"]
+        before = read_record(self.folder)["digests"]
         changed = [name for name, digest in task.digests.items() if before.get(name) != digest]
         if changed:
             raise ValueError(
@@ -68,11 +68,19 @@ def load(path: str | Path) -> Loaded:
     folder = run_folder(path)
     config = yaml.safe_load((folder / "config.yaml").read_text())
     arch = Architecture(config["choices"]["arch"], config["arch"], {})
-    backbone = arch.build(json.loads((folder / "run.json").read_text())["vocab_size"])
+    backbone = arch.build(vocab_size(folder))
     assert isinstance(backbone, torch.nn.Module)
     backbone.load_state_dict(load_file(folder / "model.safetensors"))
     backbone.eval()
     return Loaded(folder, config, arch, backbone)
+
+
+def vocab_size(folder: Path) -> int:
+    """Of the run in `folder`. Raises DamagedRecord where its record does not say."""
+    record = read_record(folder)
+    if "vocab_size" not in record:
+        raise DamagedRecord(f"{folder / 'run.json'}: not a finished run's record, it has no 'vocab_size'")
+    return int(record["vocab_size"])
 
 
 def init_weights(backbone: Backbone, path: Path) -> None:

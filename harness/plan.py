@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from omegaconf import DictConfig
 
 from archs.contract import Backbone
@@ -13,7 +15,7 @@ from tasks.task import Task
 
 from . import record
 from .budget import Budget, Cost, CostModel, cost_per_step
-from .building import Architecture, architecture, make_task, unsized
+from .building import PARTS, Architecture, architecture, make_task, unsized
 from .identity import identity, run_name, sources
 from .loading import run_folder
 from .strict import as_dict
@@ -41,6 +43,7 @@ class Plan:
 
 def plan(config: DictConfig) -> Plan:
     """Resolve `config` into a Plan. Raises ValueError, in one line, for whatever cannot be run."""
+    check_device(config.trainer.accelerator)
     task = make_task(config, unsized(config))
     arch = architecture(config, task.vocab_size)
     outline = arch.build(task.vocab_size, "meta")
@@ -58,8 +61,26 @@ def plan(config: DictConfig) -> Plan:
     extras = {"digests": dict(task.digests), "solved": arch.solved, "sources": sources(resolved)}
     if config.init_from is not None:
         extras["init_from"] = record.read_record(run_folder(config.init_from))["identity"]
-    key = identity(resolved, extras)
+    key = identity({name: value for name, value in resolved.items() if name not in unused(task)}, extras)
     folder = Path(config.results_dir) / config.study_name / f"{run_name(resolved)}-{key}"
     return Plan(
         resolved, arch, task, outline, budget, per_step, budget.steps(per_step), key, folder.resolve()
     )
+
+
+def check_device(accelerator: str) -> None:
+    """Raise ValueError where PyTorch does not find what trainer= asks for."""
+    found = {
+        "gpu": torch.cuda.is_available() or torch.backends.mps.is_available(),
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+    }
+    if not found.get(accelerator, True):
+        raise ValueError(
+            f"trainer.accelerator={accelerator}: PyTorch finds none here; use trainer=cpu or trainer=auto"
+        )
+
+
+def unused(task: Task) -> set[str]:
+    """The groups that make no difference to a run of this task: a generator reads no corpus."""
+    return set(PARTS) - set(inspect.signature(type(task)).parameters)

@@ -165,24 +165,37 @@ def _bars(comparison: Comparison, key: str, title: str, words: Any, name: str) -
 
 @mpl.rc_context(STYLE)
 def bench_plots(points: Sequence[Mapping[str, Any]]) -> list[Plot]:
-    """Cost against length on log-log axes, one line per architecture; points without a result are named."""
-    lost = [f"{p['arch']} at {p['length']}: {p['status']}" for p in points if p.get("status") != "ok"]
-    remark = f" No result: {'; '.join(lost)}." if lost else ""
-    drawn = [
-        _against_length(
-            points, _time_per_token, "Time per token of a training step", "µs", "bench-time", remark
-        ),
-        _against_length(points, _peak, "Peak memory of a training step", "", "bench-memory", remark),
-    ]
+    """Cost against length on log-log axes, one line per architecture; points without a result are named.
+
+    Points that were measured at another setting (size, vocabulary, tokens per batch) are never in one plot.
+    """
+    settings = list(dict.fromkeys(str(point.get("setting", "")) for point in points))
+    drawn: list[Plot | None] = []
+    for number, setting in enumerate(settings, start=1):
+        own = [point for point in points if str(point.get("setting", "")) == setting]
+        lost = [f"{p['arch']} at {p['length']}: {p['status']}" for p in own if p.get("status") != "ok"]
+        remark = f" {setting}." if setting else ""
+        remark += f" No result: {'; '.join(lost)}." if lost else ""
+        stem = "bench" if len(settings) == 1 else f"bench-{number}"
+        for measure, title, unit, name in (
+            (_time_per_token, "Time per token of a training step", "µs", "time"),
+            (_peak, "Peak memory of a training step", "", "memory"),
+            (_decode, "Time to decode one token of one sequence", "ms", "decode"),
+        ):
+            drawn.append(_against_length(own, measure, title, unit, f"{stem}-{name}", remark))
     return [plot for plot in drawn if plot]
 
 
 def _time_per_token(point: Mapping[str, Any]) -> Any:
     seconds = point.get("seconds")
     step: Any = seconds.get("train_step") if isinstance(seconds, Mapping) else None
-    if isinstance(step, Mapping):
-        step = step.get("median")
     return 1e6 * step / (point["length"] * point["batch"]) if finite(step) else None
+
+
+def _decode(point: Mapping[str, Any]) -> Any:
+    seconds = point.get("seconds")
+    step: Any = seconds.get("decode") if isinstance(seconds, Mapping) else None
+    return 1e3 * step if finite(step) else None
 
 
 def _peak(point: Mapping[str, Any]) -> Any:

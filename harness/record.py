@@ -52,6 +52,7 @@ class Record(TypedDict, total=False):
     family: str
     seed: int
     lr: float
+    vocab_size: int
     parameters: dict[str, int]
     flops: float
     tokens: float

@@ -31,7 +31,10 @@ def run(config: DictConfig) -> int:
     root = Path(config.results_dir)
     root = root if config.study_name is None else root / config.study_name
     with one_line_errors():
-        build(root, None if config.out is None else Path(config.out), formats=config.formats)
+        written = build(root, None if config.out is None else Path(config.out), formats=config.formats)
+    if "terminal" not in config.formats:  # which names them itself
+        for path in written:
+            print(path)
     return 0
 
 

@@ -69,7 +69,13 @@ def rates(given: Any, task: str, arch: str) -> list[float]:
                 f"study's YAML, or give one to all with study.tasks.{task}.lr=1e-3"
             )
         given = given[arch]
-    return given if isinstance(given, list) else [given]
+    found = given if isinstance(given, list) else [given]
+    for rate in found:
+        if not isinstance(rate, int | float):
+            raise ValueError(
+                f"study.tasks.{task}.lr of {arch} is {rate}: it takes a number, or a list of them"
+            )
+    return found
 
 
 def run(config: DictConfig) -> int:
@@ -77,6 +83,10 @@ def run(config: DictConfig) -> int:
     console = Console(stderr=True)
     study = as_dict(config.study, resolve=True)
     with one_line_errors():
+        for arch in study["archs"]:
+            compose(
+                "train", [f"arch={arch}"]
+            )  # a name that is wrong is said to be so before its rate is missed
         jobs = list(expand(study, user_overrides()))
         going = track(jobs, "planning", console=console, transient=True, disable=not config.progress)
         plans = [plan(compose("train", job.overrides)) for job in going]

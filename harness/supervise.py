@@ -37,6 +37,9 @@ def supervise(config: DictConfig, title: str, hang_after: float) -> str:
         (scratch / "heartbeat").touch()
         child = subprocess.Popen([sys.executable, "-m", "harness.worker", "train", str(scratch), title])
         stuck = False
+        before = signal.signal(
+            signal.SIGTERM, signal.default_int_handler
+        )  # ended like Ctrl-C: with the child
         try:
             while child.poll() is None:
                 time.sleep(POLL)
@@ -45,8 +48,11 @@ def supervise(config: DictConfig, title: str, hang_after: float) -> str:
                     stuck = True
                     child.kill()
         except KeyboardInterrupt:
-            child.wait()  # the child got the Ctrl-C too and is saving a checkpoint
+            child.send_signal(signal.SIGTERM)  # unless it got the Ctrl-C too; it is saving a checkpoint
+            child.wait()
             raise
+        finally:
+            signal.signal(signal.SIGTERM, before)
         folder = scratch / "folder"
         if not folder.exists():
             return "failed"  # it never came as far as a run folder; its error is on stderr

@@ -41,7 +41,7 @@ def refused(arch, group, option):
     return None
 
 
-@pytest.mark.parametrize(("arch", "group", "option"), list(pairs()), ids="-".join)
+@pytest.mark.parametrize(("arch", "group", "option"), list(pairs()))
 def test_a_part_swaps_in_and_trains_or_is_refused_in_one_line(arch, group, option):
     config = compose("train", [f"arch={arch}", f"arch/{group}={option}", *SMALL])
     found = architecture(config, 120)
@@ -51,10 +51,11 @@ def test_a_part_swaps_in_and_trains_or_is_refused_in_one_line(arch, group, optio
             found.build(120)
         assert "\n" not in str(error.value)
         return
+    torch.manual_seed(0)
     model = found.build(120)
     tokens = torch.randint(120, (2, 9), generator=torch.Generator().manual_seed(0))
     source = tokens.flip(1) if arch == "t5" else None
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
     losses = []
     for _ in range(2):
         logits = model.head(model(tokens, source=source).hidden)
