@@ -31,7 +31,7 @@ from .record import environment, write_json
 
 WARM_UP = 128  # tokens: a short step first, so that lazy set-up and optimiser state are not counted
 REPEATS = (3, 20)  # fewest and most repetitions of a timing
-ENOUGH = 1.5  # seconds: repetitions stop between the two bounds once they took this long together
+ENOUGH = 0.5  # seconds: repetitions stop between the two bounds once they took this long together
 MATMUL = 1024  # side of the square product that stands for the machine's peak
 
 
