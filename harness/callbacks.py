@@ -164,7 +164,7 @@ class Heartbeat(L.Callback):
         if os.getppid() != self.parent:
             self.parent = os.getppid()  # asked once; a second signal would not wait for the checkpoint
             os.kill(os.getpid(), signal.SIGTERM)
-        elif self.path.parent.exists():
+        else:
             self.path.touch()
 
 

@@ -159,16 +159,19 @@ class Run:
         backbone.eval()
         console = Console(stderr=True, quiet=not self.config["progress"])
         with console.status(f"{self.title}: evaluating"):
-            metrics = task.evaluate(backbone, "validation")
-            self.evaluated(module, metrics)
+            # The end of the curve is measured as the rest of it: on the quick windows.
+            self.evaluated(module, task.evaluate(backbone, "validation", quick=True))
             if self.best is not None:
                 backbone.load_state_dict(self.best[1])
-                metrics = task.evaluate(backbone, "validation")
-            baselines = task.baselines("validation")
+            metrics = task.evaluate(backbone, "validation")
+            self.write(
+                validation=scalars(metrics),
+                baselines=task.baselines("validation"),
+                curve_baselines=task.baselines("validation", quick=True),
+            )
         (self.folder / "model.safetensors").write_bytes(save(weights(backbone)))
         (self.folder / "config.yaml").write_text(yaml.safe_dump(self.config, sort_keys=False))
         task.save(self.folder)
-        self.write(validation=scalars(metrics), baselines=baselines)
         self.checkpoint.unlink(missing_ok=True)  # only good for going on, and there is nowhere to go
 
 
@@ -199,6 +202,7 @@ def start_record(planned: Plan, attempts: int) -> dict[str, Any]:
         "flops_per_token": planned.per_step.flops / planned.per_step.tokens,
         "validation": {},
         "baselines": {},
+        "curve_baselines": {},
         "digests": dict(task.digests),
         "environment": record.environment("cpu"),
         "started": record.now(),

@@ -72,7 +72,7 @@ def _learning(comparison: Comparison, metric: Metric, curves: Mapping[str, Any],
         draw_line(axes, row.label, {x: [scale * y for y in ys] for x, ys in seen.items()}, style)
     if not axes.lines:
         return None
-    draw_across(axes, {name: scale * value for name, value in _validation_baselines(comparison, metric)})
+    draw_across(axes, {name: scale * value for name, value in _curve_baselines(comparison, metric)})
     if metric.unit == "%":  # where every value is 0, the axis would be about thousandths
         low, high = axes.get_ylim()
         axes.set_ylim(max(low, -0.05), max(high, 1.0))
@@ -83,12 +83,12 @@ def _learning(comparison: Comparison, metric: Metric, curves: Mapping[str, Any],
     )
 
 
-def _validation_baselines(comparison: Comparison, metric: Metric) -> list[tuple[str, float]]:
-    """[(name, value)]: the curves are of the validation split, even where the table is of the test split."""
+def _curve_baselines(comparison: Comparison, metric: Metric) -> list[tuple[str, float]]:
+    """[(name, value)] on what the curves are made on: fewer windows of validation than the tables are."""
     known: dict[str, Mapping[str, float]] = {}
     for row in comparison.rows:
         for run in row.runs:
-            known |= run.get("baselines") or {}
+            known |= run.get("curve_baselines") or {}
     return [(name, values[metric.key]) for name, values in known.items() if metric.key in values]
 
 

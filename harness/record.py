@@ -33,7 +33,8 @@ class Record(TypedDict, total=False):
     flops        of the whole training, forward and backward; tokens and bytes: of the corpus consumed
     positions    token positions the model processed; targets: positions that were scored
     seconds      of training alone; peak_memory and state_bytes in bytes
-    validation   {metric: value}; baselines: {row: {metric: value}}
+    validation   {metric: value}; baselines: {row: {metric: value}}, on the same windows or examples;
+    curve_baselines: on the fewer that the validations in metrics.jsonl are made on
     digests      {corpus, tokenizer, windows, ...}; started and finished: ISO 8601, UTC
     """
 
@@ -67,6 +68,7 @@ class Record(TypedDict, total=False):
     state_bytes: int
     validation: dict[str, Any]
     baselines: dict[str, dict[str, float]]
+    curve_baselines: dict[str, dict[str, float]]
     digests: dict[str, str]
     environment: dict[str, Any]
     started: str

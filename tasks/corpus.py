@@ -55,8 +55,8 @@ class Corpus:
         split_of = _assign({document.group for document in documents}, validation, test)
         if len(split_of) < len(SPLITS):
             raise ValueError(
-                f"corpus {name} is too small to fill {', '.join(SPLITS)}: it divides into {len(split_of)} of the "
-                "3 parts needed; give more text"
+                f"corpus {name} is too small to fill {', '.join(SPLITS)}: it divides into "
+                f"{len(split_of)} of the 3 parts needed; give more text"
             )
         for document in documents:
             self._documents[split_of[document.group]].append(document)

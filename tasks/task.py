@@ -60,8 +60,8 @@ class Task(ABC):
         """
 
     @abstractmethod
-    def baselines(self, split: str) -> dict[str, dict[str, float]]:
-        """What a reader should compare with, of the same split: {"unigram": {metric: value}, ...}."""
+    def baselines(self, split: str, *, quick: bool = False) -> dict[str, dict[str, float]]:
+        """What a reader should compare with, on what `evaluate` uses: {"unigram": {metric: value}, ...}."""
 
     @abstractmethod
     def save(self, folder: Path) -> None:

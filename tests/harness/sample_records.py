@@ -80,6 +80,7 @@ def write_run(
         "state_bytes": 524_288 if arch != "mamba" else 36_864,
         "validation": metrics,
         "baselines": baselines,
+        "curve_baselines": baselines,
         "digests": {"corpus": "c" * 64, "tokenizer": "t" * 64, "windows": "w" * 64}
         if task == "language"
         else {},
