@@ -20,6 +20,7 @@ from pathlib import Path
 from omegaconf import DictConfig, OmegaConf
 
 from .record import read_record, update_record
+from .train import BUSY
 
 POLL = 0.2  # seconds between looks at the child
 KILLS_ALLOWED = 2  # a run that was killed this often is failed, so that a study cannot loop on it
@@ -54,8 +55,8 @@ def supervise(config: DictConfig, title: str, hang_after: float) -> str:
         finally:
             signal.signal(signal.SIGTERM, before)
         folder = scratch / "folder"
-        if not folder.exists():
-            return "failed"  # it never came as far as a run folder; its error is on stderr
+        if not folder.exists():  # it never came as far as a run folder; why is on stderr
+            return "running elsewhere" if child.returncode == BUSY else "failed"
         return settle(Path(folder.read_text()), child.returncode, stuck, hang_after)
 
 

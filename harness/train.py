@@ -23,7 +23,8 @@ from .plan import plan
 
 DONE = ("completed", "diverged")  # results that running again would only repeat
 
-# Exit statuses besides 2, which is bad input.
+# Exit statuses besides 2, which is bad input, and BUSY: another process holds the run.
+BUSY = 75
 EXIT = {"completed": 0, "failed": 1, "diverged": 3, "out-of-memory": 4, "interrupted": 130}
 
 
@@ -37,20 +38,21 @@ def run(
     """Train, or continue, or skip what is completed; returns the exit status.
 
     title: of the progress bar. heartbeat: touched while the run makes progress (see supervise.py).
-    announce(folder) is called as soon as the run folder is known.
+    announce(folder) is called as soon as the folder is this process's to run, or holds a result.
     """
     console = Console(stderr=True)
     with one_line_errors():
         planned = plan(config)
         before = record.read_record(planned.folder) if record.has_record(planned.folder) else None
-    announce(planned.folder)
     if before is not None and before["status"] in DONE:
+        announce(planned.folder)
         console.print(f"{before['status']} already: {planned.folder}")
         return EXIT[before["status"]]
     with run_lock(planned.folder) as held:
         if not held:
             console.print(f"another process is running this: {planned.folder}")
-            return 0
+            return BUSY
+        announce(planned.folder)
         ran = Run(planned, before, title or planned.folder.name, heartbeat)
         status = execute(ran)
     console.print(f"{status}{summary(ran.record)}", markup=False, highlight=False)

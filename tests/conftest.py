@@ -37,20 +37,24 @@ def corpus_files(tmp_path_factory):
 def tiny(corpus_files, tmp_path):
     """tiny("arch=gpt", ...) composes a run of a few steps that writes below tmp_path."""
 
-    def composed(*overrides):
-        small = [
+    def composed(*overrides, text=True):
+        """text: language modelling on the small corpus; otherwise the overrides say what."""
+        language = [
             "corpus=text",
             f"corpus.files={corpus_files}/*.txt",
             "tokenizer=bytes",
-            "size=null",
-            "arch.dim=16",
-            "arch.depth=1",
-            "arch.heads=2",
             "task.window=48",
             "task.context_bytes=24",
             "task.scored_bytes=8",
             "task.windows=4",
             "task.quick_windows=2",
+        ]
+        small = [
+            *(language if text else []),
+            "size=null",
+            "arch.dim=16",
+            "arch.depth=1",
+            "arch.heads=2",
             "batch_size=4",
             "evaluations=2",
             "trainer=cpu",

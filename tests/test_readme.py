@@ -13,7 +13,8 @@ from harness.plan import plan
 from harness.searchpath import make_loader
 from harness.train import run
 
-README = (Path(__file__).parent.parent / "README.md").read_text()
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
 BASH = "\n".join(re.findall(r"```bash\n(.*?)```", README, re.DOTALL))
 # What makes an example a matter of seconds, appended to what the README says.
 QUICK = ["budget=steps", "budget.steps=2", "evaluations=0", "progress=false", "batch_size=2", "trainer=cpu"]
@@ -41,6 +42,16 @@ def test_an_example_runs(overrides, tmp_path, corpus_files):
     config = compose("train", [*lines, *own, *QUICK])
     assert run(config) == 0
     assert (plan(config).folder / "model.safetensors").exists()
+
+
+def test_the_table_is_the_committed_one():
+    shown = README.split("<!-- quickstart -->")[1].split("<!-- /quickstart -->")[0]
+    rows = [line for line in shown.splitlines() if line.startswith("|")]
+    report = (ROOT / "results/reference/quickstart/report.md").read_text().splitlines()
+    assert len(rows) > 8
+    assert set(rows) <= set(report)
+    for picture in re.findall(r"\]\((results/[^)]*)\)", shown):
+        assert (ROOT / picture).exists()
 
 
 @pytest.mark.parametrize("command", ["compare", "bench", "report"])

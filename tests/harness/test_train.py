@@ -10,8 +10,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from harness.lock import run_lock
 from harness.plan import plan
-from harness.train import run
+from harness.train import BUSY, run
 
 
 class Bomb:
@@ -152,6 +153,30 @@ def test_another_logger_is_the_same_run_and_another_byte_of_corpus_is_not(tiny, 
     first = changed / "00.txt"
     first.write_bytes(first.read_bytes().replace(b".", b"!", 1))
     assert folder_of(tiny(f"corpus.files={changed}/*.txt")) not in same
+
+
+def test_a_run_that_another_process_holds_is_left_to_it(tiny):
+    config = tiny()
+    with run_lock(folder_of(config)):
+        assert run(config) == BUSY
+    assert not (folder_of(config) / "run.json").exists()
+
+
+def test_a_gpu_that_is_not_there_is_one_line(tiny, capsys, monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    monkeypatch.setattr("torch.backends.mps.is_available", lambda: False)
+    with pytest.raises(SystemExit) as ended:
+        run(tiny("trainer=gpu"))
+    assert ended.value.code == 2
+    assert "trainer=cpu" in capsys.readouterr().err
+
+
+def test_groups_that_a_task_does_not_read_are_no_part_of_what_a_run_is(tiny):
+    recall = ["task=mqar", "task.vocab=32", "task.length=16"]
+    runs = {
+        folder_of(tiny(*recall, *more, text=False)) for more in ([], ["corpus=python"], ["tokenizer=bpe"])
+    }
+    assert len(runs) == 1
 
 
 def test_a_damaged_record_is_reported_and_left_alone(tiny, capsys):
