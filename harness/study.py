@@ -179,5 +179,6 @@ def lengths(config: DictConfig, study: Mapping[str, Any]) -> DictConfig:
 
 
 def command_line() -> str:
-    """The command as the user typed it, for the report."""
-    return " ".join([Path(sys.argv[0]).name, *sys.argv[1:]])
+    """The command as the user typed it, for the report, without the places of this machine."""
+    local = ("results_dir=", "cache_dir=")
+    return " ".join([Path(sys.argv[0]).name, *(word for word in sys.argv[1:] if not word.startswith(local))])
