@@ -182,7 +182,7 @@ class Bar(L.Callback):
             ),
             TimeRemainingColumn(compact=True),
             console=Console(stderr=True),
-            refresh_per_second=4,
+            refresh_per_second=1,  # each drawing holds the interpreter for some milliseconds
             expand=True,
         )
         self.line = self.bar.add_task(title, total=1.0, loss=math.nan, speed=0.0, metrics="")
