@@ -30,7 +30,7 @@ from .plan import Plan, plan
 from .train import execute
 
 PAIRS = 7
-STEPS = 100
+STEPS = 200
 
 
 def bare(planned: Plan) -> float:
