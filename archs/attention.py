@@ -122,7 +122,7 @@ class Attention(nn.Module):
     def _mix(self, x: Tensor, ctx: Context, state: KV | None) -> tuple[Tensor, KV | None]:
         qkv = self._split(self.qkv(x))
         qk, v = qkv.split([self.heads + self.kv_heads, self.kv_heads], 1)
-        q, k = ctx.position.rotate(qk, ctx).split([self.heads, self.kv_heads], 1)
+        q, k = ctx.position.rotate(qk, ctx, self.window is not None).split([self.heads, self.kv_heads], 1)
         if state is None:
             return self._parallel(q, k, v, ctx), None
         if ctx.level == 0:  # nothing seen yet: a prompt is read as in training

@@ -6,6 +6,7 @@ the width, the direction, who reads whose memory. See archs.contract for what a 
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -15,6 +16,7 @@ from torch import Tensor, nn
 from archs.contract import Family, Output
 from archs.heads import LMHead
 from archs.init import check_scheme, init_weight
+from archs.inputs import check_tokens
 from archs.residual import Factory, Stack, State
 
 
@@ -40,21 +42,13 @@ class _Wiring(nn.Module):
         """hidden (..., D) to logits (..., V)."""
         return self.lm_head(hidden, self.embedding.weight)
 
+    def readout(self, hidden: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+        """hidden (..., D) to features (..., D), weight (V, D) and bias (V,) or None, see LinearHead."""
+        return self.lm_head.readout(hidden, self.embedding.weight)
+
     def embed(self, tokens: Tensor, keep: Tensor | None, name: str = "tokens") -> Tensor:
         """tokens (B, T) to (B, T, D), once they are what they should be."""
-        if tokens.ndim != 2 or tokens.shape[1] == 0:
-            raise ValueError(f"{name} of shape {tuple(tokens.shape)}: expected (batch, length), length >= 1")
-        if keep is not None and (keep.shape != tokens.shape or keep.dtype != torch.bool):
-            raise ValueError(
-                f"the keep mask of {name} is {keep.dtype} {tuple(keep.shape)}: "
-                f"expected torch.bool {tuple(tokens.shape)}"
-            )
-        if tokens.device.type == "cpu":  # elsewhere looking would stall the device
-            low, high = tokens.aminmax()
-            if low < 0 or high >= self.vocab_size:
-                raise ValueError(
-                    f"{name} hold ids from {int(low)} to {int(high)}: expected 0 to {self.vocab_size - 1}"
-                )
+        check_tokens(tokens, keep, self.vocab_size, name)
         return self.embedding(tokens)
 
 
@@ -66,21 +60,27 @@ class _SingleStack(_Wiring):
         vocab_size: int,
         dim: int,
         depth: int,
-        mixer: Factory,
         mlp: Factory,
         norm: Factory,
         position: Factory,
         head: Factory,
+        mixer: Factory | None = None,
+        mixers: Mapping[str, Factory] | None = None,
+        pattern: Sequence[str] | None = None,
         post_norm: bool = False,
         embed_norm: bool = False,
         dropout: float = 0.0,
         init: str = "normal",
     ) -> None:
+        """mixer: of every layer. Or, a hybrid: mixers by name, and the pattern of them that layers repeat."""
         super().__init__(vocab_size, dim, head, init)
         causal = self.family is Family.DECODER
         self.stack = Stack(
             dim,
-            [{"mixer": partial(mixer, causal=causal), "mlp": mlp}] * depth,
+            [
+                {"mixer": partial(chosen, causal=causal), "mlp": mlp}
+                for chosen in _by_layer(mixer, mixers, pattern, depth)
+            ],
             norm,
             position,
             causal=causal,
@@ -106,7 +106,7 @@ class _SingleStack(_Wiring):
             raise ValueError(f"a {self.family} takes no source")
         if state is not None and self.family is Family.ENCODER:
             raise ValueError("an encoder takes no state")
-        return Output(*self.stack(self.embed(tokens, keep), keep, state=state))
+        return self.stack(self.embed(tokens, keep), keep, state=state)
 
     def flops(self, T: int, S: int = 0, scored: int | None = None) -> int:
         return self.stack.flops(T, S) + self.lm_head.flops(T if scored is None else scored)
@@ -167,8 +167,9 @@ class EncoderDecoder(_Wiring):
         embed_norm: bool = False,
         dropout: float = 0.0,
         init: str = "normal",
+        decoder_depth: int | None = None,
     ) -> None:
-        """depth: layers of the encoder, and as many of the decoder."""
+        """depth: layers of the encoder, and as many of the decoder where decoder_depth is None."""
         super().__init__(vocab_size, dim, head, init)
         stack = partial(
             Stack,
@@ -187,18 +188,17 @@ class EncoderDecoder(_Wiring):
             "mlp": mlp,
         }
         self.encoder = stack([read] * depth, causal=False)
-        self.decoder = stack([write] * depth, causal=True)
+        self.decoder = stack([write] * (depth if decoder_depth is None else decoder_depth), causal=True)
 
     @property
     def max_len(self) -> int | None:
         return self.decoder.position.max_len
 
-    def encode(self, source: Tensor | None, source_keep: Tensor | None) -> Tensor:
-        """source (B, S) to memory (B, S, D)."""
+    def encode(self, source: Tensor | None, source_keep: Tensor | None) -> Output:
+        """source (B, S) to memory, `hidden` (B, S, D)."""
         if source is None:
             raise ValueError("an encoder-decoder needs source=, or a state from start(source=...)")
-        memory, _ = self.encoder(self.embed(source, source_keep, "source"), source_keep)
-        return memory
+        return self.encoder(self.embed(source, source_keep, "source"), source_keep)
 
     def forward(
         self,
@@ -213,9 +213,13 @@ class EncoderDecoder(_Wiring):
             raise ValueError("pass source= to start, not to a step: the state holds what was read")
         if source is not None and len(source) != len(tokens):
             raise ValueError(f"source has {len(source)} rows, tokens {len(tokens)}")
-        memory = None if state is not None else self.encode(source, source_keep)
         x = self.embed(tokens, keep)
-        return Output(*self.decoder(x, keep, memory=memory, memory_keep=source_keep, state=state))
+        if state is not None:
+            return self.decoder(x, keep, state=state)
+        memory, _, read = self.encode(source, source_keep)
+        hidden, _, written = self.decoder(x, keep, memory=memory, memory_keep=source_keep)
+        aux = {name: read.get(name, 0) + written.get(name, 0) for name in read | written}
+        return Output(hidden, None, aux)
 
     def start(
         self,
@@ -227,7 +231,7 @@ class EncoderDecoder(_Wiring):
         device: torch.device | str = "cpu",
         dtype: torch.dtype = torch.float32,
     ) -> State:
-        memory = self.encode(source, source_keep)
+        memory = self.encode(source, source_keep).hidden
         if len(memory) != batch:
             raise ValueError(f"batch={batch}, but source has {len(memory)} rows")
         return self.decoder.start(batch, max_len, device, dtype, memory, source_keep)
@@ -241,6 +245,28 @@ class EncoderDecoder(_Wiring):
 
     def state_bytes(self, T: int, S: int = 0, dtype: torch.dtype = torch.float32) -> int:
         return self.decoder.state_bytes(T, S, dtype)
+
+
+def _by_layer(
+    mixer: Factory | None,
+    mixers: Mapping[str, Factory] | None,
+    pattern: Sequence[str] | None,
+    depth: int,
+) -> list[Factory]:
+    """The mixer of each layer: one for all, or as the pattern says, over and over."""
+    if mixer is not None and mixers is None and pattern is None:
+        return [mixer] * depth
+    if mixer is not None or not mixers or not pattern:
+        raise ValueError(
+            "a stack takes either one mixer, or named mixers and a pattern of them over its layers"
+        )
+    names = [pattern[layer % len(pattern)] for layer in range(depth)]
+    if set(names) != set(mixers):
+        raise ValueError(
+            f"pattern={list(pattern)} over depth={depth} layers must use each of the mixers "
+            f"{', '.join(mixers)}, and no others"
+        )
+    return [mixers[name] for name in names]
 
 
 def nothing(**wiring: Any) -> None:

@@ -29,6 +29,7 @@ class Context:
     end          one past the last kept position of the longest row.
     memory       (B, S, D), what cross-attention reads; None in a step, whose state has it digested.
     memory_keep  (B, S) bool or None.
+    collected    what sublayers contribute to losses of the whole stack, see `collect`.
     """
 
     pos: Tensor
@@ -40,6 +41,7 @@ class Context:
     memory: Tensor | None = None
     memory_keep: Tensor | None = None
     memo: dict[Any, Any] = field(default_factory=dict)
+    collected: dict[str, tuple[Callable[[list[Tensor]], Tensor], list[Tensor]]] = field(default_factory=dict)
 
     def once(self, key: Any, make: Callable[[], Value]) -> Value:
         """What all sublayers share (tables, masks, biases) is made by the first that asks for it."""
@@ -47,3 +49,10 @@ class Context:
             self.memo[key] = make()
         value: Value = self.memo[key]
         return value
+
+    def collect(self, name: str, loss: Callable[[list[Tensor]], Tensor], term: Tensor) -> None:
+        """Add this sublayer's term to those that `loss` makes one weighted scalar of, `Output.aux[name]`."""
+        self.collected.setdefault(name, (loss, []))[1].append(term)
+
+    def losses(self) -> dict[str, Tensor]:
+        return {name: loss(terms) for name, (loss, terms) in self.collected.items()}

@@ -78,6 +78,21 @@ class Backbone(Protocol):
 
 
 @runtime_checkable
+class LinearHead(Protocol):
+    """A backbone whose logits are a linear map, which it lays open so that logits need not be stored.
+
+    With a large vocabulary they are the largest tensor of a training step; the loss can be computed
+    from `readout` a piece at a time. Optional: others are read through `head`.
+    """
+
+    def readout(self, hidden: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+        """hidden (..., D) to features (..., F), weight (V, F), bias (V,) or None.
+
+        head(hidden) == F.linear(features, weight, bias).
+        """
+
+
+@runtime_checkable
 class Autoregressive(Backbone, Protocol):
     """A backbone that can go on from where it stopped: every family but ENCODER."""
 

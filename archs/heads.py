@@ -15,9 +15,10 @@ from archs.mlp import activation
 class Transform(nn.Module):
     """norm(act(dense(x))): what BERT does to a hidden vector before it names a token."""
 
-    def __init__(self, dim: int, act: str = "gelu", eps: float = 1e-12) -> None:
+    def __init__(self, dim: int, act: str = "gelu", eps: float = 1e-12, bias: bool = True) -> None:
         super().__init__()
-        self.dense, self.act, self.norm = nn.Linear(dim, dim), activation(act), nn.LayerNorm(dim, eps)
+        self.dense, self.act = nn.Linear(dim, dim, bias), activation(act)
+        self.norm = nn.LayerNorm(dim, eps, bias=bias)
 
     def reset_parameters(self, init: str) -> None:
         init_linear(self.dense, init)
@@ -36,6 +37,7 @@ class LMHead(nn.Module):
     transform  a factory called with dim=, applied first (BERT); None: nothing.
     scaled     multiply hidden by D^-0.5 (T5: its embedding has unit variance, and logits should too).
     bias       a learned number per token of the vocabulary (BERT).
+    fixed_bias a number per token that is loaded, never learned, and starts at 0 (BART).
     init       see archs.init.
     """
 
@@ -47,14 +49,21 @@ class LMHead(nn.Module):
         transform: Callable[..., Transform] | None = None,
         scaled: bool = False,
         bias: bool = False,
+        fixed_bias: bool = False,
         init: str = "normal",
     ) -> None:
         super().__init__()
+        if bias and fixed_bias:
+            raise ValueError("bias and fixed_bias are both true: the head has one bias, learned or fixed")
         self.dim, self.vocab_size, self.init = dim, vocab_size, check_scheme(init)
         self.scale = dim**-0.5 if scaled else 1.0
         self.transform = transform(dim=dim) if transform is not None else None
         self.output = None if tied else nn.Embedding(vocab_size, dim)
-        self.bias = nn.Parameter(torch.zeros(vocab_size)) if bias else None
+        self.bias: Tensor | None
+        if fixed_bias:
+            self.register_buffer("bias", torch.zeros(vocab_size))
+        else:
+            self.bias = nn.Parameter(torch.zeros(vocab_size)) if bias else None
 
     @property
     def takes_unit_embedding(self) -> bool:
@@ -70,11 +79,15 @@ class LMHead(nn.Module):
 
     def forward(self, hidden: Tensor, embedding: Tensor) -> Tensor:
         """embedding (V, D): the token embedding, used when tied."""
+        return F.linear(*self.readout(hidden, embedding))
+
+    def readout(self, hidden: Tensor, embedding: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+        """features (..., D), weight (V, D) and bias (V,) or None, whose linear map gives the logits."""
         if self.transform is not None:
             hidden = self.transform(hidden)
         if self.scale != 1.0:
             hidden = hidden * self.scale
-        return F.linear(hidden, embedding if self.output is None else self.output.weight, self.bias)
+        return hidden, embedding if self.output is None else self.output.weight, self.bias
 
     def flops(self, T: int) -> int:
         """Forward, of T positions."""

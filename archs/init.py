@@ -24,8 +24,8 @@ def check_scheme(scheme: str) -> str:
 
 @torch.no_grad()
 def init_weight(weight: Tensor, scheme: str, gain: float = 1.0) -> None:
-    """weight (out, in) <- N(0, std^2), std 0.02 or 1 / sqrt(in), times gain."""
-    std = STD if scheme == "normal" else weight.shape[1] ** -0.5
+    """weight (..., out, in) <- N(0, std^2), std 0.02 or 1 / sqrt(in), times gain."""
+    std = STD if scheme == "normal" else weight.shape[-1] ** -0.5
     weight.normal_(0.0, std * gain)
 
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from archs.context import Context
+from archs.contract import Output
 from archs.positions import Position
 
 Factory = Callable[..., Any]  # a part's class with the user's choices bound; the wiring adds the rest
@@ -52,7 +53,8 @@ class Stack(nn.Module):
               differ: a hybrid is a pattern over them. A factory that gives None leaves its sublayer out.
     norm      called with dim=, once per sublayer and once for the end; position likewise.
     post_norm norms after each sum (BERT) instead of before each sublayer and at the end (GPT-2).
-    embed_norm  norms the embeddings (BERT).
+    embed_norm  norms the embeddings (BERT). Without post_norm the first sublayer then has no norm of its
+              own, since it would norm what has just been normed (ModernBERT).
     dropout   of the embeddings and of each sublayer's output; final_dropout of the final norm's (T5).
     """
 
@@ -74,14 +76,15 @@ class Stack(nn.Module):
         self.embed_norm = norm(dim=dim) if embed_norm else nn.Identity()
         self.embed_dropout = nn.Dropout(dropout)
         self.layers = nn.ModuleList()
+        normed = embed_norm and not post_norm
         for layer in layers:
-            made = {name: factory(dim=dim) for name, factory in layer.items()}
-            sublayers = {
-                name: Residual(norm(dim=dim), fn, dropout, post_norm)
-                for name, fn in made.items()
-                if fn is not None
-            }
-            self.layers.append(nn.ModuleDict(sublayers))
+            sublayers = nn.ModuleDict()
+            for name, factory in layer.items():
+                fn = factory(dim=dim)
+                if fn is not None:
+                    own = nn.Identity() if normed else norm(dim=dim)
+                    sublayers[name], normed = Residual(own, fn, dropout, post_norm), False
+            self.layers.append(sublayers)
         self.final_norm = nn.Identity() if post_norm else norm(dim=dim)
         self.final_dropout = nn.Dropout(final_dropout)
 
@@ -116,7 +119,7 @@ class Stack(nn.Module):
         memory: Tensor | None = None,
         memory_keep: Tensor | None = None,
         state: State | None = None,
-    ) -> tuple[Tensor, State | None]:
+    ) -> Output:
         """Embeddings (B, T, D) and keep (B, T) to hidden (B, T, D), and the state after if one went in."""
         x, keep, order = compact(x, keep)
         ctx = self._context(x, keep, memory, memory_keep, state)
@@ -131,9 +134,9 @@ class Stack(nn.Module):
         x = self.final_dropout(self.final_norm(x))
         if order is not None:
             x = torch.empty_like(x).scatter(1, order[..., None].expand_as(x), x)
-        if state is None:
-            return x, None
-        return x, State(state.seen + (x.shape[1] if keep is None else keep.sum(1)), tuple(after))
+        if state is not None:
+            state = State(state.seen + (x.shape[1] if keep is None else keep.sum(1)), tuple(after))
+        return Output(x, state, ctx.losses())
 
     def _context(
         self,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import importlib.util
 import json
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from .counts import format_count, is_count, parse_count
+from .foreign import is_foreign, targets_of
 
 VERSION = 1  # of this scheme; changing what is hashed, or how, is a new version
 DIGITS = 12  # of the sha256, as shown in folder names
@@ -52,6 +54,9 @@ DEFAULTS: dict[str, Any] = {
     "trainer.accumulate_grad_batches": 1,
     "checkpoint": "last",
     "evaluations": 10,
+    "arch.head.fixed_bias": False,
+    "arch.head.transform.bias": True,
+    "arch.position.fraction": 1,
 }
 
 
@@ -111,29 +116,41 @@ def run_name(config: Mapping[str, Any]) -> str:
 def sources(config: Mapping[str, Any]) -> dict[str, str]:
     """sha256 by module name of plugin code: of every `_target_` that is neither ours nor a dependency's.
 
-    A plugin that is a package counts with all its Python files, since they may import one another.
+    A plugin that is a package counts with all its Python files, since they may import one another; one that
+    is a module, with those beside it that it imports.
     """
-    names = {str(node["_target_"]).split(".")[0] for node in _nodes(config) if node.get("_target_")}
     digests = {}
-    for name in sorted(names - {"archs", "tasks", "harness", "lightning", "torch"}):
-        spec = importlib.util.find_spec(name)
-        if spec is None or spec.origin is None:
-            raise ValueError(f"_target_ names the module {name!r}, which cannot be imported")
-        origin = Path(spec.origin)
-        files = sorted(origin.parent.rglob("*.py")) if origin.name == "__init__.py" else [origin]
+    for name in sorted({target.split(".")[0] for target in targets_of(config) if is_foreign(target)}):
+        root, files = _module_files(name)
         sha = hashlib.sha256()
         for file in files:
-            sha.update(file.relative_to(origin.parent).as_posix().encode() + b"\0" + file.read_bytes())
+            sha.update(file.relative_to(root).as_posix().encode() + b"\0" + file.read_bytes())
         digests[name] = sha.hexdigest()
     return digests
 
 
-def _nodes(value: Any) -> Iterator[Mapping[str, Any]]:
-    if isinstance(value, Mapping):
-        if "_target_" in value:
-            yield value
-        for item in value.values():
-            yield from _nodes(item)
-    elif isinstance(value, list):
-        for item in value:
-            yield from _nodes(item)
+def _module_files(name: str) -> tuple[Path, list[Path]]:
+    """(folder, the Python files below it that make up a top-level module), none of them imported."""
+    spec = importlib.util.find_spec(name)
+    if spec is None:
+        raise ValueError(f"_target_ names the module {name!r}, which cannot be imported")
+    if spec.submodule_search_locations:
+        root = Path(next(iter(spec.submodule_search_locations)))
+        return root, sorted(root.rglob("*.py"))
+    file = Path(str(spec.origin))
+    return file.parent, sorted(_with_siblings(file, set()))
+
+
+def _with_siblings(file: Path, seen: set[Path]) -> set[Path]:
+    """A module and what it imports from its own folder, and so on."""
+    seen.add(file)
+    for node in ast.walk(ast.parse(file.read_bytes())) if file.suffix == ".py" else ():
+        names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        names += [node.module] if isinstance(node, ast.ImportFrom) and node.module else []
+        for name in filter(is_foreign, names):
+            beside = file.with_name(name.split(".")[0])
+            if beside.is_dir():
+                seen.update(beside.rglob("*.py"))
+            elif (module := beside.with_suffix(".py")).is_file() and module not in seen:
+                _with_siblings(module, seen)
+    return seen

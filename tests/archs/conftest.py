@@ -27,7 +27,7 @@ def build():
         cls = get_class(config.arch._target_)
         accepted = inspect.signature(cls).parameters
         keys = {k: v for k, v in config.arch.items() if k in accepted}
-        keys = {k: instantiate(v) if OmegaConf.is_config(v) else v for k, v in keys.items()}
+        keys = {k: instantiate(v, _convert_="all") if OmegaConf.is_config(v) else v for k, v in keys.items()}
         torch.manual_seed(seed)
         return cls(vocab_size=vocab_size, **keys).eval()
 

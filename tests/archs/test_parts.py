@@ -1,48 +1,9 @@
-"""Parts swap: every pair that makes sense composes and learns, every other is refused in one line."""
-
-from pathlib import Path
+"""Parts: what does not fit is refused in one line, and what each computes is what its paper says."""
 
 import pytest
 import torch
 
-from archs import Alibi, Family, RMSNorm
-
-CONF = Path(__file__).parents[2] / "conf" / "arch"
-GROUPS = ("mixer", "mlp", "norm", "position", "head")
-ARCHS = ("gpt", "bert", "t5", "mamba")
-OPTIONS = [(a, g, f.stem) for a in ARCHS for g in GROUPS for f in sorted((CONF / g).glob("*.yaml"))]
-
-
-def refusal(arch, group, option):
-    """What the error names, where the composition makes no sense."""
-    if option == "s6" and arch in ("bert", "t5"):
-        return "S6 can only look back"
-    if (arch, option) == ("t5", "none") and group == "mixer":
-        return "T5Bias acts inside mixers"
-    if arch == "mamba" and option in ("rope", "alibi", "t5_bias"):
-        return "acts inside mixers"
-    if (arch, option) == ("mamba", "none") and group == "mixer":
-        return "both are none"
-    return None
-
-
-@pytest.mark.parametrize(("arch", "group", "option"), OPTIONS)
-def test_every_part_in_every_architecture(build, arch, group, option):
-    reason = refusal(arch, group, option)
-    if reason:
-        with pytest.raises(Exception, match=reason) as error:
-            build(arch, f"arch/{group}={option}")
-        assert isinstance(error.value.__cause__ or error.value, ValueError)
-        return
-    model = build(arch, f"arch/{group}={option}").train()
-    x = torch.randint(61, (2, 6), generator=torch.Generator().manual_seed(0))
-    read = {"source": x} if model.family is Family.ENCODER_DECODER else {}
-    before = [p.detach().clone() for p in model.parameters()]
-    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
-    model.head(model(x, **read).hidden).logsumexp(-1).mean().backward()
-    optimizer.step()
-    assert all(p.isfinite().all() for p in model.parameters())
-    assert any((p != q).any() for p, q in zip(model.parameters(), before, strict=True))
+from archs import Alibi, RMSNorm
 
 
 @pytest.mark.parametrize(

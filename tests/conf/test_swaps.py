@@ -4,48 +4,60 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
 
+from archs.contract import Family
 from harness.building import architecture
 from harness.compose import compose
 
 CONF = Path(__file__).parents[2] / "conf" / "arch"
-ARCHS = ["bert", "gpt", "mamba", "t5"]
-SMALL = ["size=null", "arch.dim=16", "arch.depth=1", "arch.heads=2"]
-LOOKS_BACK_ONLY = {"s6"}
-INSIDE_MIXERS = {"rope", "alibi", "t5_bias"}  # schemes that only a mixer with positions can use
+ARCHS = sorted(path.stem for path in CONF.glob("*.yaml"))
+SMALL = ["size=null", "arch.dim=16", "arch.depth=2", "arch.heads=2"]
+# The others are of the same wirings and parts: all of their pairs only in `make test-all`.
+QUICK = {"bert", "gpt", "hybrid", "mamba", "modernbert", "t5"}
+PARTS = ("mixer", "mlp", "norm", "position", "head")
+RECURRENT = {"s6", "ssd"}  # look back only, and know no positions
 
 
-def options(group):
-    return sorted(path.stem for path in (CONF / group).glob("*.yaml"))
+def defaults(arch):
+    """{group as overridden: option}, e.g. {"mixer@arch.mixers.ssd": "ssd", "mlp": "swiglu"}."""
+    listed = yaml.safe_load((CONF / f"{arch}.yaml").read_text())["defaults"]
+    pairs = (next(iter(entry.items())) for entry in listed if isinstance(entry, dict))
+    return {group.replace("@", "@arch."): option for group, option in pairs}
 
 
 def pairs():
     for arch in ARCHS:
-        for group in ("mixer", "mlp", "norm", "position", "head"):
-            for option in options(group):
-                yield arch, group, option
+        for group in defaults(arch):
+            for path in sorted((CONF / group.split("@")[0]).glob("*.yaml")):
+                slow = () if arch in QUICK else pytest.mark.slow
+                yield pytest.param(arch, group, path.stem, marks=slow)
 
 
-def refused(arch, group, option):
+def refused(arch, family, group, option):
     """Why a pair has no meaning, or None."""
-    default = {"mixer": {"mamba": "s6"}, "position": {"t5": "t5_bias"}, "mlp": {"mamba": "none"}}
-    chosen = {part: default[part].get(arch, "attention") for part in default} | {group: option}
-    if chosen["mixer"] in LOOKS_BACK_ONLY and arch in ("bert", "t5"):
-        return "look back" if arch == "bert" else "S6"
-    if arch == "t5" and chosen["mixer"] == "none":
-        return "none"
-    if chosen["position"] in INSIDE_MIXERS and chosen["mixer"] in (*LOOKS_BACK_ONLY, "none"):
-        return "position"
-    if chosen["mixer"] == chosen["mlp"] == "none":
-        return "none"
+    chosen = defaults(arch) | {group: option}
+    mixers = {value for name, value in chosen.items() if name.startswith("mixer")}
+    if mixers & RECURRENT and family is not Family.DECODER:
+        return "only look back"
+    acts_in_mixers = chosen["position"].startswith("rope") or chosen["position"] in ("alibi", "t5_bias")
+    if acts_in_mixers and not mixers - RECURRENT - {"none"}:
+        return "acts inside mixers"
+    if mixers == {"none"} and chosen["mlp"] == "none":
+        return "both are none"
     return None
+
+
+@pytest.mark.parametrize("arch", ARCHS)
+def test_an_architecture_lists_all_its_parts(arch):
+    assert {group.split("@")[0] for group in defaults(arch)} == set(PARTS)
 
 
 @pytest.mark.parametrize(("arch", "group", "option"), list(pairs()))
 def test_a_part_swaps_in_and_trains_or_is_refused_in_one_line(arch, group, option):
     config = compose("train", [f"arch={arch}", f"arch/{group}={option}", *SMALL])
     found = architecture(config, 120)
-    why = refused(arch, group, option)
+    why = refused(arch, found.family, group, option)
     if why is not None:
         with pytest.raises(ValueError, match=why) as error:
             found.build(120)
@@ -54,7 +66,7 @@ def test_a_part_swaps_in_and_trains_or_is_refused_in_one_line(arch, group, optio
     torch.manual_seed(0)
     model = found.build(120)
     tokens = torch.randint(120, (2, 9), generator=torch.Generator().manual_seed(0))
-    source = tokens.flip(1) if arch == "t5" else None
+    source = tokens.flip(1) if found.family is Family.ENCODER_DECODER else None
     optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
     losses = []
     for _ in range(2):
@@ -65,3 +77,17 @@ def test_a_part_swaps_in_and_trains_or_is_refused_in_one_line(arch, group, optio
         optimizer.step()
         losses.append(loss.item())
     assert losses[1] < losses[0]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (("arch=modernbert", "arch.pattern=[full]"), "must use each of the mixers full, local"),
+        (("arch=modernbert", "arch.pattern=[full,lokal]"), "must use each of the mixers"),
+        (("arch=modernbert", "arch.depth=1"), "over depth=1 layers"),
+    ],
+    ids=" ".join,
+)
+def test_a_pattern_that_does_not_fit_is_refused(overrides, message):
+    with pytest.raises(ValueError, match=message):
+        architecture(compose("train", [*SMALL, *overrides]), 120).build(120)
