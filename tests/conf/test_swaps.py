@@ -16,7 +16,9 @@ SMALL = ["size=null", "arch.dim=16", "arch.depth=2", "arch.heads=2"]
 # The others are of the same wirings and parts: all of their pairs only in `make test-all`.
 QUICK = {"bert", "gpt", "hybrid", "mamba", "modernbert", "t5"}
 PARTS = ("mixer", "mlp", "norm", "position", "head")
-RECURRENT = {"s6", "ssd"}  # look back only, and know no positions
+RECURRENT = {"s6", "ssd"}  # look back only
+BOTH_SIDES = {"s6_bidirectional", "ssd_bidirectional"}
+WITHOUT_POSITIONS = RECURRENT | BOTH_SIDES | {"none"}
 
 
 def defaults(arch):
@@ -41,8 +43,10 @@ def refused(arch, family, group, option):
     if mixers & RECURRENT and family is not Family.DECODER:
         return "only look back"
     acts_in_mixers = chosen["position"].startswith("rope") or chosen["position"] in ("alibi", "t5_bias")
-    if acts_in_mixers and not mixers - RECURRENT - {"none"}:
+    if acts_in_mixers and mixers <= WITHOUT_POSITIONS:
         return "acts inside mixers"
+    if mixers & BOTH_SIDES and family is not Family.ENCODER:
+        return "read both sides"
     if mixers == {"none"} and chosen["mlp"] == "none":
         return "both are none"
     return None
