@@ -42,10 +42,12 @@ def refused(arch, family, group, option):
     mixers = {value for name, value in chosen.items() if name.startswith("mixer")}
     if mixers & RECURRENT and family is not Family.DECODER:
         return "only look back"
+    if mixers & BOTH_SIDES and family is Family.DECODER:
+        return "read both sides"
     acts_in_mixers = chosen["position"].startswith("rope") or chosen["position"] in ("alibi", "t5_bias")
     if acts_in_mixers and mixers <= WITHOUT_POSITIONS:
         return "acts inside mixers"
-    if mixers & BOTH_SIDES and family is not Family.ENCODER:
+    if mixers & BOTH_SIDES and family is Family.ENCODER_DECODER:
         return "read both sides"
     if mixers == {"none"} and chosen["mlp"] == "none":
         return "both are none"
