@@ -103,7 +103,7 @@ class Attention(nn.Module):
         if self.cross:
             assert not isinstance(state, KV)
             memory = state or self.remember(ctx.memory, ctx.memory_keep)
-            y = self._read(self._split(self.q(x)), memory)
+            y = self._read(self._split(self.q(x)), memory, ctx)
         else:
             assert not isinstance(state, Memory)
             y, state = self._mix(x, ctx, state)
@@ -111,7 +111,7 @@ class Attention(nn.Module):
 
     def _split(self, x: Tensor) -> Tensor:
         """(B, T, H Dh) to (B, H, T, Dh)."""
-        return x.unflatten(-1, (-1, self.head_dim)).transpose(1, 2)
+        return x.view(*x.shape[:2], -1, self.head_dim).transpose(1, 2)
 
     @property
     def _drop(self) -> float:
@@ -121,12 +121,15 @@ class Attention(nn.Module):
 
     def _mix(self, x: Tensor, ctx: Context, state: KV | None) -> tuple[Tensor, KV | None]:
         qkv = self._split(self.qkv(x))
-        qk, v = qkv.split([self.heads + self.kv_heads, self.kv_heads], 1)
-        q, k = ctx.position.rotate(qk, ctx, self.window is not None).split([self.heads, self.kv_heads], 1)
+        qk, v = qkv.split_with_sizes([self.heads + self.kv_heads, self.kv_heads], 1)
+        qk = ctx.position.rotate(qk, ctx, self.window is not None)
+        q, k = qk.split_with_sizes([self.heads, self.kv_heads], 1)
         if state is None:
             return self._parallel(q, k, v, ctx), None
         if ctx.level == 0:  # nothing seen yet: a prompt is read as in training
             return self._parallel(q, k, v, ctx), self._write(state, k, v, ctx)
+        if q.shape[2] == 1 and ctx.keep is None:
+            return self._newest(q, k, v, ctx, state)
         return self._continue(q, k, v, ctx, state)
 
     def _parallel(self, q: Tensor, k: Tensor, v: Tensor, ctx: Context) -> Tensor:
@@ -176,13 +179,25 @@ class Attention(nn.Module):
             state = self._write(state, k, v, ctx)
 
         def scores() -> Tensor | None:
-            bias = ctx.position.bias(new_pos, k_pos)
-            if q.shape[2] == 1 and ctx.level is not None and self.window is None:
-                return additive(None, bias, q.dtype)  # the newest token of even rows reads all there is
             mask = allowed(new_pos, k_pos, causal=True, window=self.window)[:, None]
-            return additive(mask, bias, q.dtype)
+            return additive(mask, ctx.position.bias(new_pos, k_pos), q.dtype)
 
         mask = ctx.once(("continue", self.window, slots, q.dtype), scores)
+        return attend(q, keys, values, scale=self.scale, mask=mask, dropout=self._drop), state
+
+    def _newest(self, q: Tensor, k: Tensor, v: Tensor, ctx: Context, state: KV) -> tuple[Tensor, KV]:
+        """One more token on every row, which reads all there is: what it pushes out is beyond its window."""
+        state = self._write(state, k, v, ctx)
+        slots = state.k.shape[2]
+        used = min(ctx.end, slots)
+
+        def scores() -> Tensor | None:
+            k_pos = ctx.pos - (ctx.pos - torch.arange(used, device=q.device)) % slots
+            mask = None if ctx.level is not None else (k_pos >= 0)[:, None, None]
+            return additive(mask, ctx.position.bias(ctx.pos, k_pos), q.dtype)
+
+        mask = ctx.once(("newest", slots, q.dtype), scores)
+        keys, values = (t.narrow(2, 0, used) for t in state)
         return attend(q, keys, values, scale=self.scale, mask=mask, dropout=self._drop), state
 
     def _write(self, state: KV, k: Tensor, v: Tensor, ctx: Context) -> KV:
@@ -196,23 +211,29 @@ class Attention(nn.Module):
             raise ValueError(
                 f"the state has room for {slots} tokens, not {ctx.end}: start(max_len=...) decides"
             )
-        caches = (t.clone() for t in state) if torch.is_grad_enabled() else state
-        out = []
-        for cache, new in zip(caches, (k, v), strict=True):
-            new = new.to(cache.dtype)
-            if ctx.keep is None and ctx.level is not None:
-                where = ctx.once(("slots", slots), lambda: ctx.pos[0, -slots:] % slots)
-                cache.index_copy_(2, where, new[:, :, -slots:])
-            else:
-                pos = ctx.pos.expand(len(new), -1)
-                assert ctx.seen is not None
-                after = ctx.seen + (pos.shape[1] if ctx.keep is None else ctx.keep.sum(1))
-                row, column = ((pos < after[:, None]) & (pos >= after[:, None] - slots)).nonzero(
-                    as_tuple=True
-                )
-                cache[row, :, pos[row, column] % slots] = new[row, :, column]
-            out.append(cache)
-        return KV(*out)
+        if torch.is_grad_enabled():
+            state = KV(state.k.clone(), state.v.clone())
+        k, v = k.to(state.k.dtype), v.to(state.v.dtype)
+        if ctx.keep is None and ctx.level is not None:
+            where = ctx.once(("slots", slots), lambda: ctx.pos[0, -slots:] % slots)
+            if k.shape[2] > slots:
+                k, v = k[:, :, -slots:], v[:, :, -slots:]
+            state.k.index_copy_(2, where, k)
+            state.v.index_copy_(2, where, v)
+        else:
+            row, column, slot = ctx.once(("places", slots), lambda: self._places(ctx, len(k), slots))
+            state.k[row, :, slot] = k[row, :, column]
+            state.v[row, :, slot] = v[row, :, column]
+        return state
+
+    def _places(self, ctx: Context, batch: int, slots: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Row and column of every kept token that is still needed, and its slot."""
+        pos = ctx.pos.expand(batch, -1)
+        assert ctx.seen is not None
+        after = ctx.seen + (pos.shape[1] if ctx.keep is None else ctx.keep.sum(1))
+        needed = (pos < after[:, None]) & (pos >= after[:, None] - slots)
+        row, column = needed.nonzero(as_tuple=True)
+        return row, column, pos[row, column] % slots
 
     # Cross-attention -----------------------------------------------------------------------------
 
@@ -225,8 +246,13 @@ class Attention(nn.Module):
             keep = torch.ones(memory.shape[:2], dtype=torch.bool, device=memory.device)
         return Memory(k, v, keep)
 
-    def _read(self, q: Tensor, memory: Memory) -> Tensor:
-        mask = additive(memory.keep[:, None, None], None, q.dtype)
+    def _read(self, q: Tensor, memory: Memory, ctx: Context) -> Tensor:
+        def scores() -> Tensor | None:
+            if q.device.type == "cpu" and bool(memory.keep.all()):  # elsewhere looking would stall the device
+                return None
+            return additive(memory.keep[:, None, None], None, q.dtype)
+
+        mask = ctx.once(("memory", q.dtype), scores)  # a stack has one memory
         return attend(q, memory.k, memory.v, scale=self.scale, mask=mask, dropout=self._drop)
 
     # State and cost ------------------------------------------------------------------------------

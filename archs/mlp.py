@@ -75,7 +75,8 @@ class MLP(_ChannelMixer):
     def forward(
         self, x: Tensor, ctx: Context, state: tuple[()] | None = None
     ) -> tuple[Tensor, tuple[()] | None]:
-        return self.down(self.dropout(self.act(self.up(x)))), state
+        h = self.act(self.up(x))
+        return self.down(self.dropout(h) if self.training else h), state
 
 
 class GatedMLP(_ChannelMixer):
@@ -101,4 +102,5 @@ class GatedMLP(_ChannelMixer):
         self, x: Tensor, ctx: Context, state: tuple[()] | None = None
     ) -> tuple[Tensor, tuple[()] | None]:
         gate, value = self.up(x).chunk(2, -1)
-        return self.down(self.dropout(self.act(gate) * value)), state
+        h = self.act(gate) * value
+        return self.down(self.dropout(h) if self.training else h), state

@@ -28,7 +28,7 @@ class Residual(nn.Module):
 
     def forward(self, x: Tensor, ctx: Context, state: Any = None) -> tuple[Tensor, Any]:
         y, state = self.fn(x if self.post else self.norm(x), ctx, state)  # (B, T, D)
-        x = x + self.dropout(y)
+        x = x + (self.dropout(y) if self.training else y)
         return (self.norm(x) if self.post else x), state
 
 
@@ -123,15 +123,18 @@ class Stack(nn.Module):
         """Embeddings (B, T, D) and keep (B, T) to hidden (B, T, D), and the state after if one went in."""
         x, keep, order = compact(x, keep)
         ctx = self._context(x, keep, memory, memory_keep, state)
-        x = self.embed_dropout(self.embed_norm(self.position.embed(x, ctx)))
+        x = self.embed_norm(self.position.embed(x, ctx))
+        x = self.embed_dropout(x) if self.training else x
         after = []
         for i, layer in enumerate(self._sublayers()):
+            before = [None] * len(layer) if state is None else state.layers[i]
             states = []
-            for j, sublayer in enumerate(layer):
-                x, new = sublayer(x, ctx, None if state is None else state.layers[i][j])
+            for sublayer, old in zip(layer, before, strict=True):
+                x, new = sublayer(x, ctx, old)
                 states.append(new)
             after.append(tuple(states))
-        x = self.final_dropout(self.final_norm(x))
+        x = self.final_norm(x)
+        x = self.final_dropout(x) if self.training else x
         if order is not None:
             x = torch.empty_like(x).scatter(1, order[..., None].expand_as(x), x)
         if state is not None:
@@ -147,18 +150,23 @@ class Stack(nn.Module):
         state: State | None,
     ) -> Context:
         B, T, _ = x.shape
-        pos = torch.arange(T, device=x.device)[None]
-        seen: Tensor | None = None
-        level: int | None = 0
-        end = T if keep is None else int(keep.sum(1).max())
-        if state is not None:
+        if state is None:
+            seen, low, high = None, 0, 0
+        else:
             seen = state.seen
             if len(seen) != B:
                 raise ValueError(f"the state is of {len(seen)} rows, tokens of {B}")
             low, high = (int(n) for n in seen.aminmax())
-            level = low if low == high else None
-            pos = pos + (seen[:, None] if level is None else level)
-            end = int((seen + (T if keep is None else keep.sum(1))).max())
+        if seen is None or low == high:
+            level: int | None = low
+            pos = torch.arange(low, low + T, device=x.device)[None]
+        else:
+            level = None
+            pos = seen[:, None] + torch.arange(T, device=x.device)
+        end = high + T
+        if keep is not None:
+            kept = keep.sum(1)
+            end = int((kept if seen is None else seen + kept).max())
         limit = self.position.max_len
         if limit is not None and end > limit:
             raise ValueError(

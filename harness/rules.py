@@ -42,6 +42,10 @@ def maybe(rule: Rule) -> Rule:
     return Rule(lambda value: value is None or rule.holds(value), f"{rule.wanted}, or null")
 
 
+def _is_text(value: Any) -> bool:
+    return value is None or isinstance(value, str | int | float)
+
+
 COUNT = Rule(number(1).holds, "a whole number of at least 1")
 POSITIVE = number(0, above=True)
 SHARE = number(0, 1)
@@ -49,9 +53,21 @@ BETAS = Rule(
     lambda value: isinstance(value, list) and len(value) == 2 and all(map(SHARE.holds, value)),
     "two numbers between 0 and 1, as in [0.9,0.95]",
 )
+PROMPT = Rule(
+    lambda value: value != [] and all(map(_is_text, value if isinstance(value, list) else [value])),
+    "text, or a list of texts",
+)
 RUN = Rule(
     lambda value: (Path(str(value)).expanduser() / "run.json").is_file(),
     "the folder of a finished run, as in results/runs/STUDY/NAME",
+)
+
+ORIGIN = Rule(
+    lambda value: (
+        RUN.holds(value)
+        or (str(value).startswith("hf:") and (Path(str(value)[3:]).expanduser() / "config.json").is_file())
+    ),
+    f"{RUN.wanted}, or hf:FOLDER of a model that transformers saved (nothing is downloaded)",
 )
 
 RULES: dict[str, Rule] = {
@@ -61,7 +77,7 @@ RULES: dict[str, Rule] = {
     "batch_size": COUNT,
     "evaluations": number(0),
     "checkpoint": choose("last", "best"),
-    "init_from": maybe(RUN),
+    "init_from": maybe(ORIGIN),
     "budget.kind": choose("steps", "tokens", "flops", "seconds"),
     "budget.steps": COUNT,
     "budget.tokens": COUNT,
@@ -94,9 +110,12 @@ RULES: dict[str, Rule] = {
     "seconds_per_point": POSITIVE,
     "max_tokens": COUNT,
     "samples": COUNT,
-    "temperature": number(0),
+    "prompt": PROMPT,
+    "temperature": maybe(number(0)),
     "top_k": maybe(COUNT),
     "top_p": maybe(number(0, 1, above=True)),
+    "beams": COUNT,
+    "length_penalty": Rule(number(float("-inf")).holds, "a number"),
     "length": COUNT,
 }
 

@@ -1,0 +1,24 @@
+"""What a backbone asks of its token ids and masks before it reads them."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def check_tokens(tokens: Tensor, keep: Tensor | None, vocab_size: int, name: str = "tokens") -> None:
+    """Raise ValueError, in one line, unless tokens are ids (B, T) of the vocabulary and keep is their mask.
+
+    name: of the argument, for the message.
+    """
+    if tokens.ndim != 2 or tokens.shape[1] == 0:
+        raise ValueError(f"{name} of shape {tuple(tokens.shape)}: expected (batch, length), length >= 1")
+    if keep is not None and (keep.shape != tokens.shape or keep.dtype != torch.bool):
+        raise ValueError(
+            f"the keep mask of {name} is {keep.dtype} {tuple(keep.shape)}: "
+            f"expected torch.bool {tuple(tokens.shape)}"
+        )
+    if tokens.device.type == "cpu":  # elsewhere looking would stall the device
+        low, high = (int(n) for n in tokens.aminmax())
+        if low < 0 or high >= vocab_size:
+            raise ValueError(f"{name} hold ids from {low} to {high}: expected 0 to {vocab_size - 1}")
