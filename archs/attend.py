@@ -6,6 +6,7 @@ All shapes are (B, H, T, Dh) for queries and (B, Hkv, S, Dh) for keys and values
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import product
 from typing import Any
 
 import torch
@@ -77,8 +78,9 @@ class _LearnedBias(torch.autograd.Function):
     """Passes y = attend(q, k, v, bias) through, and gives bias the gradient that torch's fused kernel omits.
 
     On a CPU, torch leaves that kernel when a bias is learned, and materialises (B, H, T, S) several
-    times over. Here the kernel stays, and the backward pass computes P again, one row of the batch at
-    a time: dbias = P * (dP - sum(dy * y)), where P = softmax(q k^T * scale + bias), dP = dy v^T.
+    times over. Here the kernel stays, and the backward pass computes P again, a head of a row at a time,
+    which stays in the cache: dbias = P * (dP - sum(dy * y)), where P = softmax(q k^T * scale + bias) and
+    dP = dy v^T.
     """
 
     @staticmethod
@@ -92,14 +94,15 @@ class _LearnedBias(torch.autograd.Function):
     def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
         y, q, k, v, bias = ctx.saved_tensors
         wide = torch.promote_types(bias.dtype, torch.float32)
+        y, q, k, v, dy_ = (t.to(wide) for t in (y, q, k, v, dy))
+        delta = (dy_ * y).sum(-1, keepdim=True)
         total = torch.zeros(bias.shape, dtype=wide)
-        for row in range(len(q)):
-            q_, k_, v_, y_, dy_ = (t[row].to(wide) for t in (q, k, v, y, dy))
-            k_, v_ = (t.repeat_interleave(len(q_) // len(t), 0) for t in (k_, v_))
-            at = row if len(bias) > 1 else 0
-            P = torch.baddbmm(bias[at].to(wide), q_, k_.mT, alpha=ctx.scale).softmax(-1)
-            delta = (dy_ * y_).sum(-1, keepdim=True)
-            total[at] += P.mul_(torch.baddbmm(-delta, dy_, v_.mT))
+        group = q.shape[1] // k.shape[1]
+        for head, row in product(range(q.shape[1]), range(len(q))):
+            at, kv = (row if len(bias) > 1 else 0, head), (row, head // group)
+            scores = q[row, head] @ k[kv].mT
+            P = torch.add(bias[at], scores, alpha=ctx.scale, out=scores).softmax(-1)
+            total[at].addcmul_(P, (dy_[row, head] @ v[kv].mT).sub_(delta[row, head]))
         return dy, None, None, None, total.to(bias.dtype), None
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
-from einops import rearrange, repeat
+import torch.nn.functional as F
+from einops import rearrange
 from torch import Tensor, nn
 
 from archs.context import Context
@@ -38,8 +40,8 @@ class Position(nn.Module):
         """x (B, T, D) to the same."""
         return x
 
-    def rotate(self, x: Tensor, ctx: Context) -> Tensor:
-        """Queries or keys (B, H, T, Dh) of this call's tokens to the same."""
+    def rotate(self, x: Tensor, ctx: Context, local: bool = False) -> Tensor:
+        """Queries or keys (B, H, T, Dh) of this call's tokens to the same. local: the mixer has a window."""
         return x
 
     def bias(self, q_pos: Tensor, k_pos: Tensor) -> Tensor | None:
@@ -64,7 +66,8 @@ class Learned(Position):
 
     def embed(self, x: Tensor, ctx: Context) -> Tensor:
         # A pad may stand beyond the table; what it is given is read by nobody.
-        return x + self.table(ctx.pos.clamp(max=self.table.num_embeddings - 1))
+        pos = ctx.pos if ctx.keep is None else ctx.pos.clamp(max=self.table.num_embeddings - 1)
+        return x + self.table(pos)
 
 
 class Sinusoidal(Position):
@@ -88,23 +91,67 @@ class Rotary(Position):
     """Rotates pairs (j, j + Dh/2) of queries and keys by pos * theta^(-2j / Dh) (Su et al. 2021).
 
     The half-split pairing of Llama and GPT-NeoX; tables in float32, as theirs.
+
+    local_theta  theta in mixers with a window, which need to tell near positions apart only
+                 (ModernBERT); None: theta.
+    fraction     the share of Dh, from its beginning, that turns, in whole pairs; the rest knows no position
+                 (GPT-NeoX).
     """
 
-    def __init__(self, dim: int, causal: bool, theta: float = 10000.0) -> None:
+    def __init__(
+        self,
+        dim: int,
+        causal: bool,
+        theta: float = 10000.0,
+        local_theta: float | None = None,
+        fraction: float = 1.0,
+    ) -> None:
         super().__init__(dim, causal)
-        self.theta = theta
+        if theta <= 0 or (local_theta is not None and local_theta <= 0):
+            raise ValueError(f"theta={theta} and local_theta={local_theta} must be above 0")
+        if not 0 < fraction <= 1:
+            raise ValueError(f"fraction={fraction} of head_dim that turns must be above 0 and at most 1")
+        self.theta, self.local_theta, self.fraction = theta, local_theta, fraction
 
-    def rotate(self, x: Tensor, ctx: Context) -> Tensor:
-        cos, sin = ctx.once(("rotary", x.shape[-1], x.dtype), lambda: self._tables(x, ctx.pos))
-        first, second = x.chunk(2, -1)
-        return x * cos + torch.cat([-second, first], -1) * sin
+    def rotate(self, x: Tensor, ctx: Context, local: bool = False) -> Tensor:
+        theta = self.local_theta if local and self.local_theta is not None else self.theta
+        width = 2 * int(x.shape[-1] * self.fraction / 2)
+        if x.shape[-1] % 2 or width == 0:
+            raise ValueError(
+                f"rotary positions need an even head_dim, of which to turn {width}: not {x.shape[-1]}"
+            )
+        cos, sin = ctx.once(("rotary", theta, width, x.dtype), lambda: self._tables(x, ctx.pos, width, theta))
+        y: Tensor = _Turn.apply(x, cos, sin)
+        return y
 
-    def _tables(self, x: Tensor, pos: Tensor) -> tuple[Tensor, Tensor]:
-        """cos and sin (B | 1, 1, T, Dh) in x's dtype."""
-        if x.shape[-1] % 2:
-            raise ValueError(f"rotary positions need an even head_dim, not {x.shape[-1]}")
-        angles = repeat(_angles(pos, x.shape[-1], self.theta), "b t j -> b 1 t (two j)", two=2)
-        return angles.cos().to(x.dtype), angles.sin().to(x.dtype)
+    def _tables(self, x: Tensor, pos: Tensor, width: int, theta: float) -> tuple[Tensor, Tensor]:
+        """cos (B | 1, 1, T, Dh), 1 where nothing turns, and sin (B | 1, 1, T, width / 2), in x's dtype."""
+        angles = _angles(pos, width, theta)[:, None]
+        cos = F.pad(torch.cat(2 * [angles.cos()], -1), (0, x.shape[-1] - width), value=1.0)
+        return cos.to(x.dtype), angles.sin().to(x.dtype)
+
+
+class _Turn(torch.autograd.Function):
+    """Rotates pairs (j, j + width/2) of x (..., Dh), with tables of `Rotary._tables`.
+
+    The gradient is the rotation back. Written out, since autograd would keep, negate and join halves:
+    over twice the passes over memory.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+        ctx.save_for_backward(cos, sin)
+        half = sin.shape[-1]
+        first, second = slice(half), slice(half, 2 * half)
+        y = x * cos
+        y[..., first].addcmul_(x[..., second], sin, value=-1)
+        y[..., second].addcmul_(x[..., first], sin)
+        return y
+
+    @staticmethod
+    def backward(ctx: Any, dy: Tensor) -> tuple[Tensor, None, None]:
+        cos, sin = ctx.saved_tensors
+        return _Turn.apply(dy, cos, -sin), None, None
 
 
 class T5Bias(Position):

@@ -12,6 +12,8 @@ from torch.nn import functional as F
 from archs.context import Context
 from archs.kernels import BACKENDS, causal_convolution, full_precision, selective_scan
 
+FUSED = (None, "numba")  # backends with one kernel for a whole token
+SMALL_STEP = 8  # rows of a step up to which that kernel, which walks through the rows, is the fastest
 DT_MIN, DT_MAX, DT_FLOOR = 1e-3, 1e-1, 1e-4  # step sizes at initialisation, as in the paper's code
 
 
@@ -97,11 +99,14 @@ class S6(nn.Module):
 
     def forward(self, u: Tensor, ctx: Context, state: S6State | None = None) -> tuple[Tensor, S6State | None]:
         """u (B, T, dim) to (B, T, dim), and the state after the kept tokens if a state went in."""
+        if state is not None and self._is_small_step(u, ctx, state):
+            return self._small_step(u, state)
         w_x, w_z = self.in_proj.weight.chunk(2)
         x, z = F.linear(u, w_x), F.linear(u, w_z)  # (B, T, E) each, contiguous as the kernels want them
-        past, h = (None, None) if state is None else (state.past.to(x.dtype), state.h)
-        v = causal_convolution(x, self.conv_weight, self.conv_bias, past, self.backend)
-        dt, B, C = self.x_proj(v).split([self.dt_rank, self.state, self.state], -1)
+        wide = torch.promote_types(x.dtype, torch.float32)  # what the kernels compute in
+        past, h = (None, None) if state is None else (state.past, state.h)
+        v = causal_convolution(x.to(wide), self.conv_weight, self.conv_bias, past, self.backend)
+        dt, B, C = self.x_proj(v.to(x.dtype)).split([self.dt_rank, self.state, self.state], -1)
         delta = self._step_sizes(dt)
         if state is not None and ctx.keep is not None:
             delta = delta * ctx.keep[..., None]  # a step of size 0 leaves the state as it is
@@ -109,7 +114,25 @@ class S6(nn.Module):
         y, h = selective_scan(v, delta, A, B, C, self.D, h, self.backend)
         if state is not None:
             state = S6State(_last_inputs(state.past, x, ctx.keep), h)
-        return self.out_proj(y * F.silu(z)), state
+        return self.out_proj((y * F.silu(z)).to(x.dtype)), state
+
+    def _is_small_step(self, u: Tensor, ctx: Context, state: S6State) -> bool:
+        """Whether this is one token of a few rows, in decoding, where the compiled kernels run."""
+        if u.shape[1] != 1 or ctx.keep is not None or torch.is_grad_enabled() or self.backend not in FUSED:
+            return False
+        if u.device.type != "cpu" or torch.is_autocast_enabled("cpu") or len(u) > SMALL_STEP:
+            return False
+        return u.dtype == state.past.dtype == torch.float32
+
+    def _small_step(self, u: Tensor, state: S6State) -> tuple[Tensor, S6State]:
+        """As `forward`, in fewer calls."""
+        from archs.kernels.scan_step import step  # imported when first used: numba takes half a second
+
+        xz = F.linear(u[:, 0], self.in_proj.weight)
+        convolution = (self.conv_weight, self.conv_bias)
+        maps = (self.x_proj.weight, self.dt_proj.weight, self.dt_proj.bias)
+        y, past, h = step(xz, state.past, state.h, *convolution, *maps, self.A_log, self.D)
+        return F.linear(y, self.out_proj.weight)[:, None], S6State(past, h)
 
     def _step_sizes(self, dt: Tensor) -> Tensor:
         """delta (B, T, E). Not under autocast: half precision would round step sizes by a percent."""

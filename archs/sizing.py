@@ -22,12 +22,14 @@ def solve(
     multiple: int,
     fine: str | None,
     depth: Mapping[int, int],
+    fine_multiple: int = 1,
 ) -> dict[str, int]:
     """The keys that give factory(**keys) target non-embedding parameters, within 2%.
 
     width     the key that is chosen first, among multiples of `multiple`, the rest following it.
-    fine      the key that then makes up the difference (the inner width of an MLP, say). Where it has
-              no effect (its part was swapped for one without it) or is None, the width must do alone.
+    fine      the key that then makes up the difference (the inner width of an MLP, say), in multiples of
+              `fine_multiple` (the heads that divide it, say). Where it has no effect (its part was
+              swapped for one without it) or is None, the width must do alone.
     depth     {size: layers}: the entry nearest to the target (in ratio) is taken.
 
     Counts on the meta device; parameters are taken to be affine in `fine`. Raises ValueError naming
@@ -35,6 +37,8 @@ def solve(
     """
     if target < 1:
         raise ValueError(f"size={target} must be a positive number of parameters")
+    if fine_multiple < 1:
+        raise ValueError(f"sizing: fine_multiple={fine_multiple} must be at least 1")
     layers = depth[min(depth, key=lambda size: abs(math.log(size / target)))]
 
     @cache
@@ -49,9 +53,10 @@ def solve(
     for wide in sorted((below, below + multiple), key=lambda w: abs(count(w) - target)):
         keys = {width: wide, "depth": layers}
         found.append((abs(count(wide) - target), keys))
-        if fine is not None and count(wide, 2 * wide) != count(wide, wide):
-            slope = (count(wide, 2 * wide) - count(wide, wide)) / wide
-            value = wide + round((target - count(wide, wide)) / slope)
+        base = -(-wide // fine_multiple) * fine_multiple
+        if fine is not None and count(wide, 2 * base) != count(wide, base):
+            per_multiple = (count(wide, 2 * base) - count(wide, base)) / (base // fine_multiple)
+            value = base + round((target - count(wide, base)) / per_multiple) * fine_multiple
             if value >= 1:
                 found.append((abs(count(wide, value) - target), keys | {fine: value}))
         if found[-1][0] <= TOLERANCE * target:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import argparse
+import os
 import sys
 from collections.abc import Iterator
 from importlib import import_module
+from pathlib import Path
 from typing import Any, NoReturn
 
 import hydra
@@ -17,7 +20,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from .compose import load, ready
 from .diagnose import is_hydra, parse, refuse_additions
 from .errors import ConfigError, one_line_errors
-from .searchpath import conf_dir, load_plugins, make_loader
+from .searchpath import conf_dir, make_loader, register
 
 __all__ = ["ConfigError", "main", "one_line_errors"]
 
@@ -35,13 +38,13 @@ def main(command: str, worker: str) -> None:
     def task(composed: DictConfig) -> int:
         with one_line_errors():
             config = ready(_with_hydra(composed), command, make_loader())
-            load_plugins()
         status = import_module(worker).run(config) or 0
         statuses.append(status)
         return status
 
     with one_line_errors():
-        sys.argv[1:] = flags_first(sys.argv[1:])
+        sys.argv[1:] = for_completion(flags_first(sys.argv[1:]))
+        register()
         precheck(command)
     try:
         hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name=command)(task)()
@@ -61,6 +64,20 @@ def flags_first(arguments: list[str]) -> list[str]:
     for override in overrides:
         flags.remove(override)
     return [*flags, *overrides]
+
+
+def for_completion(arguments: list[str]) -> list[str]:
+    """The same arguments, and for completion also the --config-dir of the line to complete."""
+    parser = get_args_parser()
+    if not parser.parse_args(arguments).shell_completion:
+        return arguments
+    parser.exit_on_error = False
+    try:
+        typed, _ = parser.parse_known_args(os.environ.get("COMP_LINE", "").split()[1:])
+    except argparse.ArgumentError:  # an unfinished flag: nothing to suggest
+        raise SystemExit(0) from None
+    there = typed.config_dir is not None and Path(typed.config_dir).is_dir()
+    return ["--config-dir", typed.config_dir, *arguments] if there else arguments
 
 
 def _refuse(message: str) -> NoReturn:

@@ -29,6 +29,7 @@ from .counts import format_count, parse_count
 from .errors import one_line_errors
 from .point import REPEATS
 from .record import read_json, write_json
+from .searchpath import child_environment
 
 OVER = ("out-of-memory", "over-time", "failed")  # longer points would end the same way
 
@@ -108,7 +109,12 @@ def measure(point: Point) -> dict[str, Any]:
         command = [sys.executable, "-m", "harness.point", str(spec), str(out)]
         try:
             child = subprocess.run(
-                command, timeout=point.spec["seconds"], capture_output=True, text=True, check=False
+                command,
+                timeout=point.spec["seconds"],
+                capture_output=True,
+                text=True,
+                check=False,
+                env=child_environment(),
             )
         except subprocess.TimeoutExpired:
             return {"status": "over-time"}

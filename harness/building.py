@@ -20,8 +20,10 @@ from archs.contract import Backbone, Family
 from tasks.task import Task
 from tasks.tokenizer import SPECIAL_TOKENS
 
+from . import foreign
 from .compose import compose
 from .counts import parse_count
+from .plugins import load_code
 from .strict import as_dict, check_signature
 
 # Keys that describe an architecture rather than construct it.
@@ -43,7 +45,7 @@ class Architecture:
 
     @property
     def family(self) -> Family:
-        target: Any = get_class(self.node["_target_"])
+        target: Any = foreign.load(self.node["_target_"], "arch")
         return Family(target.family)
 
     @property
@@ -61,13 +63,21 @@ def construct(node: Mapping[str, Any], vocab_size: int, device: torch.device | s
 
     The other scalars (heads, hidden, ...) have done their work: parts read them by interpolation.
     """
-    target = get_class(node["_target_"])
+    load_code()
+    target = foreign.load(node["_target_"], "arch")
     check_signature(node, target)
     accepted = inspect.signature(target).parameters
     chosen = {key: value for key, value in node.items() if key in accepted and key not in DESCRIPTION}
-    with torch.device(device):
-        backbone: Backbone = target(**built(chosen), vocab_size=vocab_size)
-    return backbone
+
+    def make() -> Backbone:
+        with torch.device(device):
+            backbone: Backbone = target(**built(chosen), vocab_size=vocab_size)
+        if foreign.is_foreign(node["_target_"]):
+            foreign.check_backbone(backbone, node["_target_"])
+        return backbone
+
+    made: Backbone = foreign.guarded(make, node, "the architecture cannot be built")
+    return made
 
 
 def built(node: Any) -> Any:

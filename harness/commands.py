@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 from .app import main
+from .new import main as write_skeleton
 
 WORKERS = {
     "train": "harness.train",
@@ -52,10 +53,19 @@ def list_() -> None:
     main("list", WORKERS["list"])
 
 
+def new() -> None:
+    """archs-new: the skeleton of a package that adds an architecture."""
+    write_skeleton()
+
+
 if __name__ == "__main__":  # python -m harness.commands train ..., where nothing is installed
-    if len(sys.argv) < 2 or sys.argv[1] not in WORKERS:
-        print(f"usage: python -m harness.commands {{{','.join(WORKERS)}}} ...", file=sys.stderr)
+    names = [*WORKERS, "new"]
+    if len(sys.argv) < 2 or sys.argv[1] not in names:
+        print(f"usage: python -m harness.commands {{{','.join(names)}}} ...", file=sys.stderr)
         raise SystemExit(2)
     command = sys.argv.pop(1)
     sys.argv[0] = f"archs-{command}"
-    main(command, WORKERS[command])
+    if command == "new":
+        new()
+    else:
+        main(command, WORKERS[command])

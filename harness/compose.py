@@ -14,8 +14,9 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from . import strict
 from .diagnose import explain
-from .errors import ConfigError
+from .errors import ConfigError, note
 from .identity import canonical
+from .plugins import clash, packages
 from .rules import validate
 from .schema import shipped
 from .searchpath import conf_dir, make_loader
@@ -72,17 +73,46 @@ def ready(composed: DictConfig, command: str, loader: ConfigLoaderImpl, *, value
 
     keys = strict.Keys(schema, plain, choices, where)
     keys.check(command)
+    for group, option in choices.items():
+        _refuse_clash(group, option, sources)
     names = {group: option for group, option in choices.items() if "/" not in group}
+    # What may have changed an architecture: the command line, a primary file or a group of the user's own.
     touched = any(override.startswith(("arch/", "arch.", "arch={")) for override in typed)
-    if "arch" in names and (touched or hydra.job.config_name != command or len(sources) > 1):
+    touched |= any(
+        not group.startswith("arch") and option not in schema.options.get(group.split("@")[0], {})
+        for group, option in choices.items()
+    )
+    if "arch" in names and (touched or hydra.job.config_name != command):
         names["arch"] += _changes(plain, choices, command, loader)
     strict.normalise(config, keys.counts)
     if values:
         validate(config)
-        strict.check_plugins(keys.plugins)
+        strict.check_plugins(keys.plugins, where)
     with open_dict(config):
         config.choices = names
     return config
+
+
+def _refuse_clash(group: str, option: str, sources: Sequence[Path]) -> None:
+    """An option that stands in several folders would be one of them by their order: say which, or refuse.
+
+    A built-in option is what its name says, always: a package that has one of the same name is noted and its
+    own left out. What the user points at by --config-dir, or two packages, is refused.
+    """
+    found = clash(group, option, sources, conf_dir())
+    if found is None:
+        return
+    used, others = found
+    installed = [package.folder.resolve() for package in packages() if package.folder is not None]
+    ours = used.is_relative_to(conf_dir().resolve())
+    for other in others:
+        if ours and any(other.is_relative_to(folder) for folder in installed):
+            note(f"{group}={option} is {used}; left out: {other}, which would have to be renamed")
+        else:
+            raise ConfigError(
+                f"{group}={option} is both {used} and {other}: rename {other.name}, "
+                "or results under one name would be of two things"
+            )
 
 
 def _locate(path: str, files: Mapping[str, str], sources: Sequence[Path]) -> str | None:
@@ -100,14 +130,24 @@ def _changes(
     config: Mapping[str, Any], choices: Mapping[str, str], command: str, loader: ConfigLoaderImpl
 ) -> str:
     """How the architecture differs from its option as it stands in its file: "+s6+depth=8", or ""."""
-    bare = loader.load_configuration(command, [f"arch={choices['arch']}"], run_mode=RunMode.RUN)
+
+    def composed(*overrides: str) -> DictConfig:
+        lines = [f"arch={choices['arch']}", *overrides]
+        return loader.load_configuration(command, lines, run_mode=RunMode.RUN)
+
+    bare = composed()
     before = bare.hydra.runtime.choices
     swapped = {name: option for name, option in choices.items() if before.get(name) != option}
     swapped = {name: option for name, option in swapped.items() if name.startswith("arch/")}
-    replaced = tuple(f"{strict.package(name)}." for name in swapped)
-    names = list(swapped.values())
+    if swapped:  # what else was changed, of the parts swapped in too
+        bare = composed(*(f"{name}={option}" for name, option in swapped.items()))
+    # Of a hybrid's mixers, which one was swapped is part of the name: hybrid+mixers.ssd=s6.
+    names = [
+        f"{strict.package(name).removeprefix('arch.')}={option}" if "@" in name else option
+        for name, option in swapped.items()
+    ]
     old = dict(strict.leaves(strict.as_dict(bare.arch), "arch"))
     for path, value in strict.leaves(config["arch"], "arch"):
-        if not path.startswith(replaced) and canonical(old.get(path, ())) != canonical(value):
+        if canonical(old.get(path, ())) != canonical(value):
             names.append(f"{path.removeprefix('arch.')}={strict.shown(canonical(value))}")
     return "".join(f"+{name}" for name in names)

@@ -130,8 +130,10 @@ def _no_such_place(override: Override, choices: Mapping[str, str]) -> str:
     root = group.split("/")[0]
     places = [name for name in choices if name.split("@")[0] == group]
     if places:
-        named = ", ".join(f"{name}={choices[name]}" for name in places)
-        return f"{override.input_line}: {root}={choices[root]} names its {group}: override one of {named}"
+        whose, kind = f"{root}={choices[root]}", group.rsplit("/", 1)[-1]
+        named = " or ".join(f"{name}={override.value()}" for name in places)
+        has = f"has one {kind}" if places == [group] else f"gives its {kind}s names"
+        return f"{override.input_line}: {whose} {has}: write {named}"
     used = [name for name in choices if not name.startswith("hydra/")]
     return f"{override.input_line}: nothing here takes {group}; {suggestion(group, used)}"
 

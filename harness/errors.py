@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import NoReturn
 
 BAD_INPUT = 2  # exit status
@@ -44,11 +45,20 @@ def one_line(error: BaseException) -> str:
 
 def fail(error: BaseException | str) -> NoReturn:
     """Print the one line and leave with exit status 2."""
-    text = one_line(error) if isinstance(error, BaseException) else error
+    _say(one_line(error) if isinstance(error, BaseException) else error)
+    raise SystemExit(BAD_INPUT)
+
+
+@cache
+def note(text: str) -> None:
+    """One line on standard error, once per process, about what a command does without."""
+    _say(text)
+
+
+def _say(text: str) -> None:
     program = os.path.basename(sys.argv[0])
     prefix = f"{program}: " if program.startswith("archs-") else ""
     print(f"{prefix}{text}", file=sys.stderr)
-    raise SystemExit(BAD_INPUT)
 
 
 @contextmanager

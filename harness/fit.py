@@ -67,7 +67,7 @@ class Run:
         peak = PeakMemory(device)
         backbone = self.plan.arch.build(task.vocab_size)
         if config["init_from"] is not None:
-            init_weights(backbone, Path(config["init_from"]))
+            init_weights(backbone, config["init_from"])
         module = Training(
             backbone,
             budget=self.plan.budget,

@@ -34,7 +34,7 @@ MATTERS: dict[str, bool | tuple[str, ...]] = {
     "batch_size": True,
     "evaluations": True,  # checkpoint=best chooses among them
     "checkpoint": True,
-    "init_from": False,  # a path; the identity of the run it names is passed in `extras`
+    "init_from": False,  # a path; the identity of what it names is passed in `extras`
     "results_dir": False,
     "study_name": False,
     "cache_dir": False,

@@ -16,6 +16,7 @@ from archs.contract import Backbone
 from tasks.task import Task
 from tasks.tokenizer import Tokenizer
 
+from . import pretrained
 from .building import Architecture, make_task
 from .record import DamagedRecord, read_record
 
@@ -83,18 +84,37 @@ def vocab_size(folder: Path) -> int:
     return int(record["vocab_size"])
 
 
-def init_weights(backbone: Backbone, path: Path) -> None:
-    """Start `backbone` from a finished run's weights; its shapes and its tokenizer must be the same."""
-    folder = run_folder(path)
-    config = yaml.safe_load((folder / "config.yaml").read_text())
+def origin(init_from: str, arch: Architecture, vocab_size: int) -> str:
+    """What a run starts from, as part of its identity: a run's own, or the sha256 of a model's weights.
+
+    Raises ValueError where there is neither, or where a model is not this architecture.
+    """
+    model = pretrained.folder_of(init_from)
+    if model is None:
+        return str(read_record(run_folder(init_from))["identity"])
+    pretrained.check(arch, vocab_size, model)
+    return pretrained.digest(model)
+
+
+def init_weights(backbone: Backbone, init_from: str) -> None:
+    """Start `backbone` from weights whose shapes and tokenizer must be the same.
+
+    init_from: the folder of a finished run, or hf:FOLDER of a model that transformers saved.
+    """
     assert isinstance(backbone, torch.nn.Module)
+    model = pretrained.folder_of(init_from)
+    if model is not None:
+        pretrained.load_into(backbone, model)
+        return
+    folder = run_folder(init_from)
+    config = yaml.safe_load((folder / "config.yaml").read_text())
     found, wanted = load_file(folder / "model.safetensors"), backbone.state_dict()
     for name in sorted(found.keys() | wanted.keys()):
         theirs, ours = found.get(name), wanted.get(name)
         if theirs is None or ours is None or theirs.shape != ours.shape:
             shape = [None if t is None else tuple(t.shape) for t in (theirs, ours)]
             raise ValueError(
-                f"init_from={path} ({config['choices']['arch']}) does not fit: {name} is {shape[0]} "
+                f"init_from={init_from} ({config['choices']['arch']}) does not fit: {name} is {shape[0]} "
                 f"there and {shape[1]} here; use the same arch, size and tokenizer"
             )
     backbone.load_state_dict(found)

@@ -10,7 +10,6 @@ from typing import Any
 
 import lightning as L
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
@@ -20,6 +19,7 @@ from tasks.rows import IGNORE, Batch
 from tasks.task import Task
 
 from .budget import Budget, CostModel, Spent
+from .loss import cross_entropy
 
 ENDLESS = 2**31  # batches offered under budget=seconds, where the clock decides
 
@@ -43,7 +43,7 @@ def scored_loss(backbone: Backbone, batch: Batch) -> tuple[Tensor, dict[str, Ten
         hidden, targets = output.hidden.flatten(0, 1), batch.targets.flatten()
     else:
         hidden, targets = output.hidden[asked], batch.targets[asked]
-    return F.cross_entropy(backbone.head(hidden), targets), output.aux
+    return cross_entropy(backbone, hidden, targets), output.aux
 
 
 class Training(L.LightningModule):

@@ -13,11 +13,10 @@ from omegaconf import DictConfig
 from archs.contract import Backbone
 from tasks.task import Task
 
-from . import record
 from .budget import Budget, Cost, CostModel, cost_per_step
 from .building import PARTS, Architecture, architecture, make_task, unsized
 from .identity import identity, run_name, sources
-from .loading import run_folder
+from .loading import origin
 from .strict import as_dict
 
 
@@ -60,7 +59,7 @@ def plan(config: DictConfig) -> Plan:
     resolved["arch"] = arch.node
     extras = {"digests": dict(task.digests), "solved": arch.solved, "sources": sources(resolved)}
     if config.init_from is not None:
-        extras["init_from"] = record.read_record(run_folder(config.init_from))["identity"]
+        extras["init_from"] = origin(config.init_from, arch, task.vocab_size)
     key = identity({name: value for name, value in resolved.items() if name not in unused(task)}, extras)
     folder = Path(config.results_dir) / config.study_name / f"{run_name(resolved)}-{key}"
     return Plan(

@@ -19,15 +19,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from archs import decay_groups
 from archs.contract import Autoregressive, Backbone, Family
 
 from .building import construct
+from .loss import cross_entropy
 from .memory import PeakMemory
 from .record import environment, write_json
+from .searchpath import register
 
 WARM_UP = 128  # tokens: a short step first, so that lazy set-up and optimiser state are not counted
 REPEATS = (3, 20)  # fewest and most repetitions of a timing
@@ -59,8 +60,7 @@ class Subject:
         return self.backbone.forward(self.tokens, source=self.source).hidden
 
     def train_step(self) -> None:
-        logits = self.backbone.head(self.hidden())
-        F.cross_entropy(logits.flatten(0, 1), self.tokens.flatten()).backward()
+        cross_entropy(self.backbone, self.hidden().flatten(0, 1), self.tokens.flatten()).backward()
         self.optimizer.step()
         self.optimizer.zero_grad()
 
@@ -134,6 +134,7 @@ def measure(spec: dict[str, Any]) -> dict[str, Any]:
 
 
 def main() -> None:
+    register()
     spec = json.loads(Path(sys.argv[1]).read_text())
     if spec["threads"] is not None:
         torch.set_num_threads(spec["threads"])

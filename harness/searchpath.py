@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
+import sysconfig
 from collections.abc import Sequence
-from importlib.metadata import entry_points
 from pathlib import Path
 
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
@@ -16,6 +16,7 @@ from hydra.core.plugins import Plugins
 from hydra.plugins.search_path_plugin import SearchPathPlugin
 
 from .errors import ConfigError
+from .plugins import packages
 
 
 def conf_dir() -> Path:
@@ -26,29 +27,38 @@ def conf_dir() -> Path:
 
 
 class PluginConf(SearchPathPlugin):
-    """Adds the YAML of installed plugins: entry points `archs.conf`, whose value names a package."""
+    """Adds the YAML of installed plugins, as folders: nothing of theirs is imported for it."""
 
     def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
-        for entry in entry_points(group="archs.conf"):
-            search_path.append(provider=entry.name, path=f"pkg://{entry.value}")
+        for package in packages():
+            if package.folder is not None:
+                search_path.append(provider=package.name, path=f"file://{package.folder}")
 
 
 def register() -> None:
     """Make Hydra look where we look, and let `_target_: mymodule.Net` find the user's modules.
 
-    The current directory goes last, so that a user's tasks.py shadows nothing of ours.
+    The current directory goes last, so that a user's tasks.py shadows nothing of ours; behind our own place,
+    too, since an editable install is looked up after all of sys.path.
     """
     plugins = Plugins.instance()
     if PluginConf not in plugins.discover(SearchPathPlugin):
         plugins.register(PluginConf)
-    if os.getcwd() not in sys.path:
-        sys.path.append(os.getcwd())
+    for place in (str(Path(__file__).parent.parent), os.getcwd()):
+        if place not in sys.path:
+            sys.path.append(place)
 
 
-def load_plugins() -> None:
-    """Import what plugins registered under the entry points `archs.plugins`."""
-    for entry in entry_points(group="archs.plugins"):
-        entry.load()
+def child_environment() -> dict[str, str]:
+    """For `python -m harness.<module>`: the child finds us where we were found, and the user's folder last.
+
+    -m alone would put the current directory first, where a user's tasks.py would stand in for ours.
+    """
+    root, places = str(Path(__file__).parent.parent), os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    if root not in (sysconfig.get_path("purelib"), *places):
+        places.append(root)
+    path = os.pathsep.join(place for place in places if place)
+    return {**os.environ, "PYTHONSAFEPATH": "1", **({"PYTHONPATH": path} if path else {})}
 
 
 def make_loader(config_dir: str | None = None, searchpath: Sequence[str] | None = None) -> ConfigLoaderImpl:

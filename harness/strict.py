@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import inspect
 import logging
-import sys
 import types
 import typing
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -17,8 +16,9 @@ from hydra.utils import get_object
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from . import foreign
 from .counts import is_count, parse_count
-from .errors import ConfigError, nearest, one_line
+from .errors import ConfigError, nearest
 from .schema import INSTANTIATE, KINDS, Schema, fits, kind
 
 # Hydra logs a target that cannot be imported before it raises; what is raised says it already.
@@ -183,29 +183,21 @@ def normalise(config: DictConfig, counts: list[str]) -> None:
         OmegaConf.update(config, path, parse_count(OmegaConf.select(config, path)))
 
 
-def check_plugins(plugins: Sequence[tuple[str, str, Sequence[str]]]) -> None:
-    """Import plugins and check that their nodes hold no keys but theirs. Raises ConfigError.
+def check_plugins(
+    plugins: Sequence[tuple[str, str, Sequence[str]]], where: Callable[[str], str | None] = lambda path: None
+) -> None:
+    """Import plugins, hold them against the contract, and check that their nodes hold no keys but theirs.
 
-    plugins: (path of the node, its `_target_`, the keys that nothing else reads).
+    plugins: (path of the node, its `_target_`, the keys that nothing else reads). where(path) names the file
+    that a key stands in, if known. Raises ConfigError.
     """
+    own_architecture = any(path == "arch" for path, _, _ in plugins)
     for path, target, keys in plugins:
-        try:
-            built = get_object(target)
-        except Exception as error:  # whatever the plugin's module raises
-            near = _nearest_target(target)
-            hint = f"; nearest: {near}" if near else ""
-            raise ConfigError(
-                f"{path}._target_={target} cannot be imported: {one_line(error)}{hint}"
-            ) from error
+        built = foreign.load(target, path, where(f"{path}._target_"))
+        if path == "arch" or not own_architecture:  # parts of a class of their own are that class's affair
+            foreign.check_class(built, path, target)
         for key in keys:
             _check_key(key, path, built)
-
-
-def _nearest_target(target: str) -> str | None:
-    """The name in the target's own module that was most likely meant; None without such a module."""
-    module, _, name = target.rpartition(".")
-    near = nearest(name, dir(sys.modules[module])) if module in sys.modules else None
-    return near and f"{module}.{near}"
 
 
 def check_signature(node: Mapping[str, Any], target: Callable[..., Any], path: str = "arch") -> None:

@@ -30,6 +30,7 @@ from . import bench, record, report
 from .compose import compose
 from .errors import one_line_errors
 from .plan import Plan, plan
+from .searchpath import child_environment
 from .strict import as_dict
 from .supervise import KILLS_ALLOWED, supervise
 
@@ -169,7 +170,7 @@ def supervised(config: DictConfig) -> str:
 def evaluate_test(folders: Sequence[Path]) -> None:
     """Read the test split, for all runs at once and only after the last of them has been trained."""
     command = [sys.executable, "-m", "harness.worker", "test", *map(str, folders)]
-    subprocess.run(command, check=False)
+    subprocess.run(command, check=False, env=child_environment())
 
 
 def lengths(config: DictConfig, study: Mapping[str, Any]) -> DictConfig:

@@ -20,6 +20,7 @@ from pathlib import Path
 from omegaconf import DictConfig, OmegaConf
 
 from .record import read_record, update_record
+from .searchpath import child_environment
 from .train import BUSY
 
 POLL = 0.2  # seconds between looks at the child
@@ -36,7 +37,8 @@ def supervise(config: DictConfig, title: str, hang_after: float) -> str:
         scratch = Path(name)
         OmegaConf.save(config, scratch / "config.yaml")
         (scratch / "heartbeat").touch()
-        child = subprocess.Popen([sys.executable, "-m", "harness.worker", "train", str(scratch), title])
+        command = [sys.executable, "-m", "harness.worker", "train", str(scratch), title]
+        child = subprocess.Popen(command, env=child_environment())
         stuck = False
         before = signal.signal(
             signal.SIGTERM, signal.default_int_handler

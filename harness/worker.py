@@ -12,7 +12,7 @@ from pathlib import Path
 from omegaconf import DictConfig, OmegaConf
 
 from . import evaluate
-from .searchpath import load_plugins
+from .searchpath import register
 from .train import run
 
 
@@ -29,7 +29,7 @@ def train(scratch: Path, title: str) -> int:
 
 
 def main() -> int:
-    load_plugins()
+    register()
     job, *arguments = sys.argv[1:]
     if job == "train":
         return train(Path(arguments[0]), arguments[1])

@@ -27,8 +27,8 @@ def commands(program):
     return [words[1:] for words in lines if words and words[0] == program]
 
 
-def test_there_are_six_worked_examples():
-    assert len(commands("archs-train")) == 6
+def test_there_are_seven_worked_examples():
+    assert len(commands("archs-train")) == 7
 
 
 @pytest.mark.parametrize("overrides", commands("archs-train"), ids=" ".join)

@@ -78,6 +78,19 @@ def _exp2(x: np.float32) -> np.float32:
 
 exp2 = compiled(_exp2, exact=True)  # reordering would cancel the rounding constant
 
+
+def _widen(typing_context: Any) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        # as `add` would, which refuses attributes that llvmlite has no name for
+        set.add(builder.function.attributes, '"prefer-vector-width"="512"')
+        return context.get_dummy_value()
+
+    return types.void(), generate
+
+
+# In a kernel: use vectors as wide as the machine has, which LLVM avoids since they once slowed the clock.
+widest_vectors: Any = intrinsic(_widen)
+
 _pools: dict[int, ThreadPoolExecutor] = {}
 if hasattr(os, "register_at_fork"):  # a forked child inherits the pools' book-keeping but not their threads
     os.register_at_fork(after_in_child=_pools.clear)

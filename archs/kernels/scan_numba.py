@@ -19,7 +19,7 @@ from numpy import ndarray
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from archs.kernels.compiled import BLOCK, LN_2, LOG2_E, ZERO, blocks, compiled, exp2, spread
+from archs.kernels.compiled import BLOCK, LN_2, LOG2_E, ZERO, blocks, compiled, exp2, spread, widest_vectors
 
 CHUNK = 32  # steps between saved states: N/32 floats per channel and step saved, 64 N rows of scratch
 
@@ -84,6 +84,7 @@ def _forward(
     first: int,
     last: int,
 ) -> None:
+    widest_vectors()
     T, E = x.shape[1:]
     N = A.shape[1]
     save = starts.shape[1] > 0
@@ -143,6 +144,7 @@ def _backward(
     first: int,
     last: int,
 ) -> None:
+    widest_vectors()
     T, E = x.shape[1:]
     N = A.shape[1]
     a2, g, da = scratch[:N], scratch[N : 2 * N], scratch[2 * N : 3 * N]

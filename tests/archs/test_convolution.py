@@ -64,6 +64,30 @@ def test_what_is_not_finite_stays_so(backend):
     assert spoilt.nonzero()[:, 1:].tolist() == [[t, 1] for t in range(2, 6)]
 
 
+@pytest.mark.parametrize("backend", [None, *BACKENDS])
+def test_half_precision_and_autocast_are_computed_in_float32(backend):
+    args = [t.detach() for t in inputs(2, 9, 5, 4)]
+    halves = [t.bfloat16() for t in args]
+    y = causal_convolution(*halves, backend=backend)
+    assert y.dtype == torch.bfloat16
+    assert torch.allclose(y.double(), expected(*(t.double() for t in halves)), rtol=1e-2, atol=1e-3)
+    with torch.autocast("cpu", torch.bfloat16):
+        y = causal_convolution(*args, backend=backend)
+    assert torch.allclose(y.double(), expected(*(t.double() for t in args)), rtol=1e-5, atol=1e-5)
+
+
+def test_any_number_of_threads_gives_the_same_bits():
+    args, before, found = inputs(4, 256, 130, 4), torch.get_num_threads(), []
+    try:
+        for threads in (1, 2):
+            torch.set_num_threads(threads)
+            y = causal_convolution(*args, backend="numba")
+            found.append([y, *torch.autograd.grad(y.sin().sum(), args)])
+    finally:
+        torch.set_num_threads(before)
+    assert all(torch.equal(a, b) for a, b in zip(*found, strict=True))
+
+
 @pytest.mark.parametrize("which", range(1, 4))
 def test_a_shape_that_does_not_fit_is_refused(which):
     args = inputs(2, 9, 5, 4)

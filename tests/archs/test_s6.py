@@ -85,6 +85,41 @@ def test_steps_of_any_length_give_what_one_pass_gives(model, pieces):
     assert torch.allclose(torch.cat(found, 1), whole, atol=1e-5 * whole.detach().abs().max().item())
 
 
+@pytest.mark.parametrize("shape", [{}, {"conv": 1}, {"state": 1, "dt_rank": 1}, {"conv": 3, "inner": 7}])
+@pytest.mark.parametrize("rows", [1, 3])
+def test_a_single_token_is_decoded_as_defined(shape, rows):
+    """Without gradients a step of one token is one kernel: the same as the definition in float64."""
+    torch.manual_seed(0)
+    mixer = archs.S6(24, **shape)
+    precise = archs.S6(24, **shape, backend="reference").double()
+    precise.load_state_dict(mixer.state_dict())
+    found, wanted = mixer.init_state(rows, 9), precise.init_state(rows, 9, dtype=torch.float64)
+    for u in torch.randn(9, rows, 1, 24):
+        with torch.no_grad():
+            y, found = mixer(u, ALL_KEPT, found)
+            expected, wanted = precise(u.double(), ALL_KEPT, wanted)
+        for a, b in zip((y, *found), (expected, *wanted), strict=True):
+            assert torch.allclose(a.double(), b, atol=1e-6, rtol=1e-5)
+
+
+@pytest.mark.parametrize("spoilt", ["u", "past", "h"])
+def test_a_token_that_is_not_finite_spoils_its_own_row(spoilt):
+    mixer = archs.S6(24)
+    u, state = torch.randn(2, 1, 24), mixer.init_state(2, 9)
+    {"u": u, "past": state.past, "h": state.h}[spoilt][1] = float("nan")
+    with torch.no_grad():
+        y, _ = mixer(u, ALL_KEPT, state)
+    assert y.isfinite().all(-1).flatten().tolist() == [True, False]
+
+
+@pytest.mark.parametrize("length", [1, 3])
+def test_a_state_of_another_batch_is_refused_in_one_line(length):
+    mixer = archs.S6(24)
+    with torch.no_grad(), pytest.raises(ValueError, match="past has shape") as error:
+        mixer(torch.randn(2, length, 24), ALL_KEPT, mixer.init_state(3, 9))
+    assert "\n" not in str(error.value)
+
+
 @settings(max_examples=15, deadline=None, derandomize=True)
 @given(keep=st.lists(st.lists(st.booleans(), min_size=9, max_size=9), min_size=3, max_size=3))
 def test_pads_anywhere_change_no_kept_position_and_no_state(model, keep):
@@ -127,6 +162,20 @@ def test_under_autocast_only_the_maps_lose_precision(build):
     assert (found - expected).abs().mean() < 0.01 * expected.abs().mean()
     found.float().sum().backward()
     assert all(p.grad.isfinite().all() for p in model.parameters())
+
+
+@pytest.mark.parametrize("length", [1, 5])
+def test_the_state_stays_in_float32_in_half_precision(length):
+    torch.manual_seed(0)
+    mixer, u = archs.S6(24), torch.randn(2, length, 24)
+    expected, wanted = mixer(u, ALL_KEPT, mixer.init_state(2, 9))
+    with torch.autocast("cpu", torch.bfloat16), torch.no_grad():
+        y, state = mixer(u, ALL_KEPT, mixer.init_state(2, 9))
+    assert (y.dtype, state.h.dtype) == (torch.bfloat16, torch.float32)
+    assert (state.h - wanted.h).norm() < 0.01 * wanted.h.norm()
+    y, state = mixer.bfloat16()(u.bfloat16(), ALL_KEPT, mixer.init_state(2, 9, dtype=torch.bfloat16))
+    assert (y.dtype, state.past.dtype, state.h.dtype) == (torch.bfloat16, torch.bfloat16, torch.float32)
+    assert (y - expected).norm() < 0.02 * expected.norm()
 
 
 @pytest.mark.parametrize(

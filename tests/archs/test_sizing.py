@@ -33,7 +33,7 @@ def sized(request):
                 **{k: instantiate(v) if OmegaConf.is_config(v) else v for k, v in parts.items()},
             )
 
-        sizing = OmegaConf.to_container(node.arch.sizing)
+        sizing = OmegaConf.to_container(node.arch.sizing, resolve=True)
         depth = {int(size[:-1]) * SUFFIX[size[-1]]: layers for size, layers in sizing.pop("depth").items()}
         return factory, {**sizing, "depth": depth}
 
@@ -48,6 +48,7 @@ def sized(request):
         ("bert",),
         ("t5",),
         ("mamba",),
+        ("mamba2",),
         ("gpt", "arch/mlp=swiglu", "arch/position=rope", "arch/norm=rms"),
         ("gpt", "arch/mixer=s6"),
     ],
@@ -60,7 +61,17 @@ def test_sizes_are_met(sized, name, target):
         reached = parameter_counts(factory(**keys))["non_embedding"]
     assert abs(reached - target) <= 0.02 * target
     assert keys["dim"] % 16 == 0
+    assert keys[sizing["fine"]] % sizing.get("fine_multiple", 1) == 0
     assert keys["dim"] / 2 <= keys[sizing["fine"]] <= 8 * keys["dim"]  # still the shape of its kind
+
+
+@pytest.mark.parametrize("heads", [1, 2, 8])
+def test_the_fine_knob_stays_a_multiple(sized, heads):
+    factory, sizing = sized("mamba2", f"arch.heads={heads}")
+    assert sizing["fine_multiple"] == heads
+    assert solve(factory, 1_000_000, **sizing)["inner"] % heads == 0
+    with pytest.raises(ValueError, match="fine_multiple=0"):
+        solve(factory, 1_000_000, **sizing | {"fine_multiple": 0})
 
 
 def test_a_knob_without_effect_leaves_the_width(sized):
