@@ -103,15 +103,20 @@ class Attention(nn.Module):
         if self.cross:
             assert not isinstance(state, KV)
             memory = state or self.remember(ctx.memory, ctx.memory_keep)
-            y = self._read(self._split(self.q(x)), memory, ctx)
+            (q,) = self._split(self.q(x), self.heads)
+            y = self._read(q, memory, ctx)
         else:
             assert not isinstance(state, Memory)
             y, state = self._mix(x, ctx, state)
         return self.out(y.transpose(1, 2).flatten(2)), state
 
-    def _split(self, x: Tensor) -> Tensor:
-        """(B, T, H Dh) to (B, H, T, Dh)."""
-        return x.view(*x.shape[:2], -1, self.head_dim).transpose(1, 2)
+    def _split(self, x: Tensor, *heads: int) -> list[Tensor]:
+        """(B, T, sum(heads) Dh) to one (B, h, T, Dh) for every h of heads.
+
+        Cut before heads and tokens change places: the gradients are then put together in x's own order.
+        """
+        parts = x.view(*x.shape[:2], -1, self.head_dim).split_with_sizes(heads, 2)
+        return [part.transpose(1, 2) for part in parts]
 
     @property
     def _drop(self) -> float:
@@ -120,10 +125,8 @@ class Attention(nn.Module):
     # Self-attention ------------------------------------------------------------------------------
 
     def _mix(self, x: Tensor, ctx: Context, state: KV | None) -> tuple[Tensor, KV | None]:
-        qkv = self._split(self.qkv(x))
-        qk, v = qkv.split_with_sizes([self.heads + self.kv_heads, self.kv_heads], 1)
-        qk = ctx.position.rotate(qk, ctx, self.window is not None)
-        q, k = qk.split_with_sizes([self.heads, self.kv_heads], 1)
+        q, k, v = self._split(self.qkv(x), self.heads, self.kv_heads, self.kv_heads)
+        q, k = (ctx.position.rotate(t, ctx, self.window is not None) for t in (q, k))
         if state is None:
             return self._parallel(q, k, v, ctx), None
         if ctx.level == 0:  # nothing seen yet: a prompt is read as in training
@@ -241,7 +244,7 @@ class Attention(nn.Module):
         """The keys and values of memory (B, S, D): all that decoding needs of it."""
         if memory is None:
             raise ValueError("cross-attention has no memory to read: pass source=, or a state from start()")
-        k, v = self._split(self.kv(memory)).chunk(2, 1)
+        k, v = self._split(self.kv(memory), self.kv_heads, self.kv_heads)
         if keep is None:
             keep = torch.ones(memory.shape[:2], dtype=torch.bool, device=memory.device)
         return Memory(k, v, keep)

@@ -30,14 +30,19 @@ def parameter_counts(model: nn.Module) -> dict[str, int]:
 
 
 def decay_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """Optimiser groups: matrices and tables decay; vectors (norms, biases) and marked parameters do not.
+    """Optimiser groups: matrices and tables decay; vectors (norms, biases) and named parameters do not.
 
-    A part marks what should keep its scale whatever its shape: `parameter._no_weight_decay = True`.
+    A part names what should keep its scale whatever its shape, in a class attribute that copies and moves
+    cannot lose: `no_weight_decay = ("A_log",)`.
     """
     groups: dict[bool, list[nn.Parameter]] = {True: [], False: []}
+    named = {
+        module.get_parameter(name)
+        for module in model.modules()
+        for name in getattr(module, "no_weight_decay", ())
+    }
     for parameter in model.parameters():
-        spared = parameter.ndim < 2 or getattr(parameter, "_no_weight_decay", False)
-        groups[not spared].append(parameter)
+        groups[parameter.ndim >= 2 and parameter not in named].append(parameter)
     return [
         {"params": params, "weight_decay": weight_decay if decays else 0.0}
         for decays, params in groups.items()

@@ -11,8 +11,11 @@ def check_tokens(tokens: Tensor, keep: Tensor | None, vocab_size: int, name: str
 
     name: of the argument, for the message.
     """
-    if tokens.ndim != 2 or tokens.shape[1] == 0:
-        raise ValueError(f"{name} of shape {tuple(tokens.shape)}: expected (batch, length), length >= 1")
+    if tokens.ndim != 2 or tokens.numel() == 0 or tokens.dtype not in (torch.int64, torch.int32):
+        raise ValueError(
+            f"{name} are {tokens.dtype} {tuple(tokens.shape)}: expected torch.int64 (batch, length), "
+            "both at least 1"
+        )
     if keep is not None and (keep.shape != tokens.shape or keep.dtype != torch.bool):
         raise ValueError(
             f"the keep mask of {name} is {keep.dtype} {tuple(keep.shape)}: "

@@ -132,26 +132,33 @@ class Rotary(Position):
 
 
 class _Turn(torch.autograd.Function):
-    """Rotates pairs (j, j + width/2) of x (..., Dh), with tables of `Rotary._tables`.
+    """Rotates pairs (j, j + width/2) of x (B, H, T, Dh), with the tables of `Rotary`.
 
-    The gradient is the rotation back. Written out, since autograd would keep, negate and join halves:
-    over twice the passes over memory.
+    The gradient is the rotation back. Written out, since autograd would keep, negate and join halves: more
+    than twice the passes over memory. Each way the result lies in memory as its reader likes it: head by
+    head for attention, token by token for the projections.
     """
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
         ctx.save_for_backward(cos, sin)
-        half = sin.shape[-1]
-        first, second = slice(half), slice(half, 2 * half)
-        y = x * cos
-        y[..., first].addcmul_(x[..., second], sin, value=-1)
-        y[..., second].addcmul_(x[..., first], sin)
-        return y
+        return _turn(x, cos, sin)
 
     @staticmethod
+    @torch.autograd.function.once_differentiable
     def backward(ctx: Any, dy: Tensor) -> tuple[Tensor, None, None]:
-        cos, sin = ctx.saved_tensors
-        return _Turn.apply(dy, cos, -sin), None, None
+        dy, cos, sin = (t.transpose(1, 2) for t in (dy, *ctx.saved_tensors))
+        return _turn(dy, cos, -sin).transpose(1, 2), None, None
+
+
+def _turn(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """A contiguous result."""
+    half = sin.shape[-1]
+    first, second = slice(half), slice(half, 2 * half)
+    y = torch.mul(x, cos, out=torch.empty(x.shape, dtype=x.dtype, device=x.device))
+    y[..., first].addcmul_(x[..., second], sin, value=-1)
+    y[..., second].addcmul_(x[..., first], sin)
+    return y
 
 
 class T5Bias(Position):
@@ -161,6 +168,9 @@ class T5Bias(Position):
     max_distance. An encoder splits the buckets between the two directions; a decoder looks back.
     One table per stack, which all its layers share.
     """
+
+    # It is a bias, by another name: decaying it would pull towards ignoring distance.
+    no_weight_decay = ("table.weight",)
 
     def __init__(
         self, dim: int, causal: bool, heads: int, buckets: int = 32, max_distance: int = 128
@@ -175,8 +185,6 @@ class T5Bias(Position):
         self.dim, self.causal = dim, causal
         self.buckets, self.max_distance = buckets, max_distance
         self.table = nn.Embedding(buckets, heads)
-        # It is a bias, by another name: decaying it would pull towards ignoring distance.
-        self.table.weight._no_weight_decay = True  # type: ignore[attr-defined]
 
     def reset_parameters(self) -> None:
         nn.init.normal_(self.table.weight, std=self.dim**-0.5)
@@ -209,20 +217,17 @@ class Alibi(Position):
     one of the power above.
     """
 
-    slopes: Tensor
-
     def __init__(self, dim: int, causal: bool, heads: int) -> None:
         super().__init__(dim, causal)
         if heads < 1:
             raise ValueError(f"Alibi: heads={heads} must be at least 1")
         power = 2 ** int(math.log2(heads))
-        slopes = [2 ** (-8 * i / power) for i in range(1, power + 1)]
-        slopes += [2 ** (-4 * i / power) for i in range(1, 2 * (heads - power), 2)]
-        self.register_buffer("slopes", torch.tensor(slopes), persistent=False)
+        self.slopes = [2 ** (-8 * i / power) for i in range(1, power + 1)]
+        self.slopes += [2 ** (-4 * i / power) for i in range(1, 2 * (heads - power), 2)]
 
     def bias(self, q_pos: Tensor, k_pos: Tensor) -> Tensor:
         distance = (k_pos[:, None, None, :] - q_pos[:, None, :, None]).abs()
-        return -self.slopes[:, None, None] * distance
+        return -torch.tensor(self.slopes, device=distance.device)[:, None, None] * distance
 
 
 def _angles(pos: Tensor, dim: int, theta: float) -> Tensor:

@@ -40,6 +40,7 @@ class S6(nn.Module):
     """
 
     reads_position = False
+    no_weight_decay = ("A_log",)
 
     def __init__(
         self,
@@ -74,8 +75,6 @@ class S6(nn.Module):
         self.A_log = nn.Parameter(torch.empty(self.inner, state))
         self.D = nn.Parameter(torch.empty(self.inner))
         self.out_proj = nn.Linear(self.inner, dim, bias=False)
-        for parameter in (self.A_log, self.D, self.dt_proj.bias):
-            vars(parameter)["_no_weight_decay"] = True
         self.reset_parameters(depth=1)
 
     @torch.no_grad()
@@ -113,7 +112,7 @@ class S6(nn.Module):
         A = -torch.exp(self.A_log.to(torch.promote_types(self.A_log.dtype, torch.float32)))
         y, h = selective_scan(v, delta, A, B, C, self.D, h, self.backend)
         if state is not None:
-            state = S6State(_last_inputs(state.past, x, ctx.keep), h)
+            state = S6State(last_inputs(state.past, x, ctx.keep), h)
         return self.out_proj((y * F.silu(z)).to(x.dtype)), state
 
     def _is_small_step(self, u: Tensor, ctx: Context, state: S6State) -> bool:
@@ -165,7 +164,7 @@ class S6(nn.Module):
         return self.inner * ((self.taps - 1) * dtype.itemsize + self.state * wide.itemsize)
 
 
-def _last_inputs(past: Tensor, x: Tensor, keep: Tensor | None) -> Tensor:
+def last_inputs(past: Tensor, x: Tensor, keep: Tensor | None) -> Tensor:
     """The K-1 newest kept inputs (B, K-1, E) of past followed by x (B, T, E), whose pads are in the tail."""
     inputs = torch.cat([past, x.to(past.dtype)], 1)
     if keep is None:

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from archs.context import Context
 from archs.kernels import BACKENDS, causal_convolution, full_precision, gated_rms_norm, ssd
-from archs.s6 import DT_FLOOR, DT_MAX, DT_MIN, _last_inputs
+from archs.s6 import DT_FLOOR, DT_MAX, DT_MIN, last_inputs
 
 A_MIN, A_MAX = 1.0, 16.0
 
@@ -97,8 +97,6 @@ class SSD(nn.Module):
         self.D = nn.Parameter(torch.empty(heads))
         self.norm = GatedNorm(inner, groups, eps, backend)
         self.out_proj = nn.Linear(inner, dim, bias=False)
-        for parameter in (self.A_log, self.D, self.dt_bias):
-            vars(parameter)["_no_weight_decay"] = True
         self.reset_parameters(depth=1)
 
     @torch.no_grad()
@@ -141,8 +139,8 @@ class SSD(nn.Module):
         A = -torch.exp(self.A_log.to(torch.promote_types(self.A_log.dtype, torch.float32)))
         y, h = ssd(v, delta, A, B, C, self.D, h, self.chunk, self.backend)
         if state is not None:
-            state = SSDState(_last_inputs(state.past, x, ctx.keep), h)
-        return self.out_proj(self.norm(y.flatten(2), z)), state
+            state = SSDState(last_inputs(state.past, x, ctx.keep), h)
+        return self.out_proj(self.norm(y.flatten(2), z).to(z.dtype)), state
 
     def _step_sizes(self, u: Tensor, weight: Tensor) -> Tensor:
         """delta (B, T, H). Not under autocast: half precision would round step sizes by a percent."""

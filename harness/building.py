@@ -23,8 +23,9 @@ from tasks.tokenizer import SPECIAL_TOKENS
 from . import foreign
 from .compose import compose
 from .counts import parse_count
+from .errors import ConfigError
 from .plugins import load_code
-from .strict import as_dict, check_signature
+from .strict import as_dict, check_signature, prefixed
 
 # Keys that describe an architecture rather than construct it.
 DESCRIPTION = ("_target_", "sizing", "start")
@@ -113,10 +114,27 @@ def architecture(config: DictConfig, vocab_size: int) -> Architecture:
         assert isinstance(backbone, torch.nn.Module)
         return backbone
 
-    rule = as_dict(sizing, resolve=True)
-    depth = {parse_count(at): layers for at, layers in rule.pop("depth").items()}
-    solved = solve(factory, size, depth=depth, **rule)
+    solved = solve(factory, size, **_rule(as_dict(sizing, resolve=True), config.arch))
     return Architecture(name, _resolved(config, solved), solved)
+
+
+def _rule(sizing: Mapping[str, Any], arch: Mapping[str, Any]) -> dict[str, Any]:
+    """The `sizing` of an architecture as arguments of `solve`. Raises ConfigError for what they cannot be."""
+    parameters = {
+        name: p for name, p in inspect.signature(solve).parameters.items() if p.kind is p.KEYWORD_ONLY
+    }
+    for key in sizing:
+        if key not in parameters:
+            raise ConfigError(
+                f"unknown key arch.sizing.{key}; {prefixed('arch.sizing', key, list(parameters))}"
+            )
+    missing = [name for name, p in parameters.items() if p.default is p.empty and name not in sizing]
+    if missing or not sizing["depth"]:
+        raise ConfigError(f"arch.sizing has no {', '.join(missing or ['entry in its depth'])}")
+    for key in ("width", "fine"):
+        if sizing[key] is not None and sizing[key].split(".")[0] not in arch:
+            raise ConfigError(f"arch.sizing.{key}={sizing[key]} is no key of the architecture")
+    return {**sizing, "depth": {parse_count(at): layers for at, layers in sizing["depth"].items()}}
 
 
 def _resolved(config: DictConfig, widths: Mapping[str, int] | None = None) -> dict[str, Any]:

@@ -19,6 +19,9 @@ from .errors import ConfigError, nearest, one_line, suggestion
 from .searchpath import conf_dir
 from .strict import as_dict
 
+# What composing may raise, about a YAML or about an override.
+REFUSED = (HydraException, OmegaConfBaseException, yaml.YAMLError, UnicodeDecodeError, RecursionError)
+
 
 def parse(overrides: Sequence[str], loader: ConfigLoaderImpl | None = None) -> list[Override]:
     """Overrides, parsed one by one so that an error names its own."""
@@ -93,7 +96,7 @@ def explain(loader: ConfigLoaderImpl, config_name: str, overrides: Sequence[str]
             if override.get_key_element() not in bare and not override.is_add():
                 return _no_such_place(override, bare)
         base = _compose(loader, config_name, _roots(groups))
-    except (HydraException, OmegaConfBaseException, yaml.YAMLError) as first:
+    except REFUSED as first:
         return _plain(first)
     choices = _used(base)
     for override in groups:
@@ -101,7 +104,7 @@ def explain(loader: ConfigLoaderImpl, config_name: str, overrides: Sequence[str]
             return _no_such_place(override, choices)
     try:
         base = _compose(loader, config_name, groups)
-    except (HydraException, OmegaConfBaseException, yaml.YAMLError) as second:
+    except REFUSED as second:
         return _plain(second)
     for override in keys:
         unknown = _unknown_key(override.key_or_group, as_dict(base), groups_of(loader))
@@ -183,6 +186,10 @@ def _paths(node: Any, path: str = "") -> list[str]:
 def _plain(error: Exception) -> str:
     """An error of Hydra, OmegaConf or YAML that has nothing to do with a mistyped name."""
     cause = error.__cause__ if isinstance(error.__cause__, OmegaConfBaseException) else error
+    if isinstance(cause, RecursionError):
+        return "a defaults list leads back to its own file, or an interpolation to itself"
+    if isinstance(cause, UnicodeDecodeError):
+        return f"a YAML file among those composed is no text: {one_line(cause)}"
     if isinstance(cause, yaml.MarkedYAMLError) and cause.problem_mark is not None:
         mark = cause.problem_mark
         return f"{mark.name}:{mark.line + 1}: not valid YAML: {cause.problem}"

@@ -23,7 +23,7 @@ def environment(device: str = "cpu", threads: int | None = None) -> dict[str, An
         threads = torch.get_num_threads()
     return {
         "python": platform.python_version(),
-        **{name: found for name in PACKAGES if (found := _version(name)) is not None},
+        **{name: found for name in PACKAGES if (found := version_of(name)) is not None},
         "platform": platform.platform(),
         "processor": processor(),
         "cores": os.cpu_count(),
@@ -33,7 +33,8 @@ def environment(device: str = "cpu", threads: int | None = None) -> dict[str, An
     }
 
 
-def _version(package: str) -> str | None:
+def version_of(package: str) -> str | None:
+    """None where it is not installed."""
     try:
         return version(package)
     except PackageNotFoundError:

@@ -152,7 +152,7 @@ def guarded(make: Callable[[], Any], node: Mapping[str, Any], what: str) -> Any:
         return make()
     except (ValueError, MemoryError):
         raise  # said what is wrong already, or the machine's affair
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # whatever the plugin's code raises
         if "allocate memory" in str(error) or type(error).__name__ == "OutOfMemoryError":
             raise
         reasons = [why(error, target) for target in targets]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import sys
 from collections.abc import Iterator
 from typing import Any
@@ -18,7 +19,6 @@ from .errors import one_line_errors
 from .loading import Loaded, load
 from .module import derived_seed
 
-LONGEST_CHARACTER = 4  # bytes of a character in UTF-8, so tokens that can be waiting for its end
 TEMPERATURE = 0.8  # where none is asked for
 
 
@@ -30,16 +30,10 @@ def special(start: int | None) -> Special:
 
 def stream_text(tokenizer: Tokenizer, ids: Iterator[int]) -> Iterator[str]:
     """Decode ids to text pieces as they come; bytes of an unfinished character wait for the rest."""
-    pending: list[int] = []
+    decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
     for token in ids:
-        pending.append(token)
-        text = tokenizer.decode(np.array(pending))
-        if text.endswith("\N{REPLACEMENT CHARACTER}") and len(pending) < LONGEST_CHARACTER:
-            continue
-        pending.clear()
-        yield text
-    if pending:
-        yield tokenizer.decode(np.array(pending))
+        yield decoder.decode(tokenizer.to_bytes([token]))
+    yield decoder.decode(b"", final=True)
 
 
 def run(config: DictConfig) -> int:

@@ -106,11 +106,14 @@ def canonical(value: Any) -> Any:
 
 
 def run_name(config: Mapping[str, Any]) -> str:
-    """A short readable name, e.g. "gpt-language-1M-s1"; only its identity tells a run from all others."""
+    """A short readable name, e.g. "gpt-language-1M-s1"; only its identity tells a run from all others.
+
+    It holds nothing that Hydra would have to have quoted, so that `run=PATH` can be pasted.
+    """
     choices = config["choices"]
     size = "asis" if config["size"] is None else format_count(parse_count(config["size"]))
     name = f"{choices['arch']}-{choices['task']}-{size}-s{config['seed']}"
-    return re.sub(r"[^\w.+=-]+", "_", name)[:100]
+    return re.sub(r"[^\w.+-]+", "_", name)[:100]
 
 
 def sources(config: Mapping[str, Any]) -> dict[str, str]:

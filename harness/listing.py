@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import yaml
@@ -16,7 +17,7 @@ from rich.table import Table
 from torch.nn import Module
 
 from archs import parameter_counts
-from archs.contract import Family
+from archs.contract import Backbone, Family
 
 from . import foreign
 from .building import architecture
@@ -50,6 +51,7 @@ def architectures(loader: ConfigLoaderImpl, config: DictConfig) -> Table:
     table.add_column("family", overflow="fold", max_width=60)  # or why it cannot be built
     table.add_column("non-embedding", justify="right")
     table.add_column("total", justify="right")
+    table.add_column("active", justify="right")  # in one token: not all experts are
     table.add_column(f"state after {config.length:,} tokens", justify="right")
     for name in options_of(loader, "arch"):
         table.add_row(name, *measured(name, config))
@@ -57,20 +59,27 @@ def architectures(loader: ConfigLoaderImpl, config: DictConfig) -> Table:
 
 
 def measured(name: str, config: DictConfig) -> tuple[str, ...]:
-    """(family, non-embedding, total, state) of one architecture; why not, if it cannot be built so."""
+    """(family, non-embedding, total, active, state) of one architecture; why not, if it cannot be built so."""
     size = "null" if config.size is None else config.size
     try:
         found = architecture(compose("train", [f"arch={name}", f"size={size}"]), config.vocab_size)
         backbone = found.build(config.vocab_size, "meta")
-        state = "–"  # an encoder has none: for one more token it reads all others again
-        if found.family is not Family.ENCODER:
-            source = config.length if found.family is Family.ENCODER_DECODER else 0
-            state = f"{backbone.state_bytes(config.length, source) / 1e6:,.2f} MB"
+        count = partial(counted, backbone, config.length)
+        return foreign.guarded(count, found.node, "the architecture cannot be counted")
     except (ValueError, ImportError) as error:
         return (escape(one_line(error)),)
+
+
+def counted(backbone: Backbone, length: int) -> tuple[str, ...]:
+    """(family, non-embedding, total, active, state after `length` tokens) as a row has them."""
     assert isinstance(backbone, Module)
-    counts = parameter_counts(backbone)
-    return str(found.family), f"{counts['non_embedding']:,}", f"{counts['total']:,}", state
+    family, counts = Family(backbone.family), parameter_counts(backbone)
+    shown = (f"{counts[kind]:,}" for kind in ("non_embedding", "total", "active"))
+    state = "–"  # an encoder has none: for one more token it reads all others again
+    if family is not Family.ENCODER:
+        source = length if family is Family.ENCODER_DECODER else 0
+        state = f"{backbone.state_bytes(length, source) / 1e6:,.2f} MB"
+    return str(family), *shown, state
 
 
 def options(loader: ConfigLoaderImpl, groups: Sequence[str], title: str) -> Table:

@@ -1,4 +1,4 @@
-"""The loss that every family is trained with, computed without storing the logits where that can be helped."""
+"""The loss that every family is trained with, without storing the logits where that can be helped."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ROWS = 256
 
 
 def cross_entropy(backbone: Backbone, hidden: Tensor, targets: Tensor) -> Tensor:
-    """Mean cross-entropy in nats of backbone.head(hidden) against targets, for hidden (N, D) and targets (N,).
+    """Mean cross-entropy in nats of backbone.head(hidden), hidden (N, D), against targets (N,).
 
     Where the head is linear, a piece of the rows at a time: value and gradients are the same, and the
     (N, V) logits, the largest tensor of a step, never exist.

@@ -21,8 +21,9 @@ FAMILIES = ("decoder", "encoder", "encoder-decoder", "mixer")
 NAME = re.compile(r"[a-z][a-z0-9]*([-_][a-z0-9]+)*")
 LONGEST = 40
 # Names that the skeletons use themselves.
-TAKEN = {"Any", "Conformance", "Context", "Decoder", "Family", "Layer", "Output", "Position", "Recurrence"}
-TAKEN |= {"State", "Tensor"}
+TAKEN = {"Any", "Conformance", "Context", "Decoder", "F", "Family", "Layer", "Output", "Position"}
+TAKEN |= {"Recurrence", "State", "Tensor"}
+NO_WORD = {"null", "nan", "inf"}  # in arch=NAME, to Hydra
 
 USAGE = "archs-new NAME --family FAMILY [--into FOLDER]"
 HELP = f"""archs-new: the skeleton of a package that adds an architecture, with tests.
@@ -92,8 +93,11 @@ def check_name(name: str, family: str) -> None:
             f"{name!r} is no name for a package: at most {LONGEST} lower-case letters and digits, "
             "beginning with a letter, parts joined by - or _, as in my-net"
         )
-    if keyword.iskeyword(module_of(name)) or keyword.iskeyword(title_of(name)) or title_of(name) in TAKEN:
-        raise ConfigError(f"{name!r} already means something in Python or in the skeleton: add a word to it")
+    words = (module_of(name), title_of(name))
+    if any(keyword.iskeyword(word) or word in TAKEN | NO_WORD for word in words):
+        raise ConfigError(
+            f"{name!r} already means something in Python, in YAML or in the skeleton: add a word to it"
+        )
     group = group_of(family)
     for built_in in (conf_dir() / group).glob("*.yaml"):
         if built_in.stem.replace("-", "_") == module_of(name):
@@ -171,7 +175,7 @@ def next_steps(name: str, family: str, folder: Path) -> str:
 
 next:
   cd {folder}
-  pip install -e .
+  pip install -e '.[test]'
   archs-list
   {train(name, family)}
   pytest"""

@@ -39,8 +39,8 @@ MATMUL = 1024  # side of the square product that stands for the machine's peak
 class Subject:
     """A backbone with an optimiser and random tokens of a shape, ready to be timed."""
 
-    def __init__(self, backbone: Backbone, batch: int, length: int, start: int | None) -> None:
-        self.backbone, self.start = backbone, start
+    def __init__(self, backbone: Backbone, batch: int, length: int) -> None:
+        self.backbone = backbone
         assert isinstance(backbone, torch.nn.Module)
         self.module = backbone
         self.optimizer = torch.optim.AdamW(decay_groups(backbone, 0.1), lr=1e-4, fused=True)
@@ -48,12 +48,12 @@ class Subject:
 
     def resize(self, batch: int, length: int) -> None:
         """An encoder-decoder reads half of the length as source and writes the other half."""
-        own = length // 2 if self.backbone.family is Family.ENCODER_DECODER else length
+        own = length // 2 if self.backbone.family == Family.ENCODER_DECODER else length
         draw = torch.Generator().manual_seed(0)
         size = self.backbone.vocab_size
         self.tokens = torch.randint(size, (batch, own), generator=draw)
         self.source = None
-        if self.backbone.family is Family.ENCODER_DECODER:
+        if self.backbone.family == Family.ENCODER_DECODER:
             self.source = torch.randint(size, (batch, length - own), generator=draw)
 
     def hidden(self) -> Tensor:
@@ -109,7 +109,7 @@ def measure(spec: dict[str, Any]) -> dict[str, Any]:
     """Peak memory of one training step, then the median seconds of every kind of work."""
     backbone = construct(spec["arch"], spec["vocab_size"])
     length, batch = spec["length"], spec["batch"]
-    subject = Subject(backbone, 1, min(WARM_UP, length), None)
+    subject = Subject(backbone, 1, min(WARM_UP, length))
     subject.train_step()
     subject.resize(batch, length)
     peak = PeakMemory("cpu")
@@ -119,7 +119,7 @@ def measure(spec: dict[str, Any]) -> dict[str, Any]:
     room = backbone.max_len is None or backbone.max_len >= length + REPEATS[1] + 2
     if isinstance(backbone, Autoregressive) and room:
         seconds["decode"] = timed(subject.decoder())
-    split = length // 2 if backbone.family is Family.ENCODER_DECODER else 0
+    split = length // 2 if backbone.family == Family.ENCODER_DECODER else 0
     return {
         "status": "ok",
         "seconds": {name: statistics.median(values) for name, values in seconds.items()},

@@ -74,6 +74,8 @@ class Keys:
                 raise ConfigError(
                     f"{here}={shown(value)}: options are chosen with a slash, as in {group}={option}"
                 )
+            if group.split("/")[0] == "arch":
+                self._builds(value, group, option)
             self._node(value, here, self.schema.node(group, option, value))
         elif isinstance(value, dict):
             shapes = [default for default in defaults if isinstance(default, dict)]
@@ -88,6 +90,21 @@ class Keys:
             self._kind(value, here, defaults)
         elif not (isinstance(value, str) and ("${" in value or value == "???")):
             self._kind(value, here, defaults)
+
+    def _builds(self, node: Mapping[str, Any], group: str, option: str) -> None:
+        """An architecture is a class; the parts of ours are classes that wait for the wiring's arguments."""
+        ours = self.config["arch"].get("_target_") in self.schema.targets
+        if "/" in group and not ours:  # parts of a class of its own are that class's affair
+            return
+        target = node.get("_target_")
+        if not (isinstance(target, str) and target):
+            raise ConfigError(
+                f"{group}={option} names no class to build: write _target_: module.Class in its YAML"
+            )
+        if "/" in group and node.get("_partial_") is not True:
+            raise ConfigError(
+                f"{group}={option} is a part, built once per layer: write _partial_: true in its YAML"
+            )
 
     def _kind(self, value: Any, here: str, defaults: list[Any]) -> None:
         if here.rsplit(".", 1)[-1] in INSTANTIATE or not defaults:

@@ -35,6 +35,8 @@ from .strict import as_dict
 from .supervise import KILLS_ALLOWED, supervise
 
 RESULTS = ("completed", "diverged", "out-of-memory")  # what running again would only repeat
+NEEDED = ("name", "title", "archs", "seeds", "tasks")  # of a study's YAML
+NOTHING = {"shared": {}, "test": False, "bench": None}  # what the other keys are where it leaves them out
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,17 @@ def expand(study: Mapping[str, Any], user: Sequence[str] = ()) -> Iterator[Job]:
                     yield Job(f"{arch} · {name} · lr {lr:g} · seed {seed}", [*overrides, *user])
 
 
+def complete(study: Mapping[str, Any]) -> dict[str, Any]:
+    """A study with all of its keys. Raises ValueError naming one that it cannot do without."""
+    missing = [f"study.{key}" for key in NEEDED if study.get(key) is None]
+    for name, block in (study.get("tasks") or {}).items():
+        missing += [] if isinstance(block, Mapping) and "lr" in block else [f"study.tasks.{name}.lr"]
+    if missing:
+        raise ValueError(f"the study's YAML lacks {', '.join(missing)} (see conf/study/quickstart.yaml)")
+    tasks = {name: {"overrides": {}, **block} for name, block in study["tasks"].items()}
+    return {**NOTHING, **study, "tasks": tasks}
+
+
 def rates(given: Any, task: str, arch: str) -> list[float]:
     """The learning rates of one architecture: from one for all, or from {architecture: rate or rates}."""
     if isinstance(given, Mapping):
@@ -82,12 +95,10 @@ def rates(given: Any, task: str, arch: str) -> list[float]:
 def run(config: DictConfig) -> int:
     """Run config.study and write its report; returns 0 if every run completed, else 1."""
     console = Console(stderr=True)
-    study = as_dict(config.study, resolve=True)
     with one_line_errors():
-        for arch in study["archs"]:
-            compose(
-                "train", [f"arch={arch}"]
-            )  # a name that is wrong is said to be so before its rate is missed
+        study = complete(as_dict(config.study, resolve=True))
+        for arch in study["archs"]:  # a name that is wrong is said to be so before its rate is missed
+            compose("train", [f"arch={arch}"])
         jobs = list(expand(study, user_overrides()))
         going = track(jobs, "planning", console=console, transient=True, disable=not config.progress)
         plans = [plan(compose("train", job.overrides)) for job in going]

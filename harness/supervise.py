@@ -40,9 +40,8 @@ def supervise(config: DictConfig, title: str, hang_after: float) -> str:
         command = [sys.executable, "-m", "harness.worker", "train", str(scratch), title]
         child = subprocess.Popen(command, env=child_environment())
         stuck = False
-        before = signal.signal(
-            signal.SIGTERM, signal.default_int_handler
-        )  # ended like Ctrl-C: with the child
+        # What ends this process ends it like Ctrl-C: with the child.
+        before = signal.signal(signal.SIGTERM, signal.default_int_handler)
         try:
             while child.poll() is None:
                 time.sleep(POLL)

@@ -37,6 +37,7 @@ class Refusals(Subject):
             ("token -1", x.clone().index_fill(1, torch.tensor([3]), -1)),
             ("tokens of length 0", x[:, :0]),
             ("tokens without a batch", x[0]),
+            ("tokens that are no whole numbers", x.float()),
         ):
             _refused(partial(backbone, bad, **read), what, "tokens")
         if backbone.max_len is not None:

@@ -149,7 +149,7 @@ class Weights(Subject):
         decays = decayed(backbone)
         named = dict(backbone.named_parameters())
         assert decays.keys() == named.keys(), "a parameter is in no group: see archs.decay_groups"
-        how = "set parameter._no_weight_decay = True where it is made (archs.decay_groups)"
+        how = "name it in its module's no_weight_decay (archs.decay_groups)"
         for name, parameter in named.items():
             if not decays[name]:
                 continue

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_map_only
 
-from archs.contract import Autoregressive, Backbone, Family
+from archs.contract import Backbone, Family
 
 
 class Special(NamedTuple):
@@ -68,7 +68,7 @@ def begin(
     """Read the prompts (B, T). Raises ValueError, before any work, for what cannot be written."""
     _check(backbone, prompts, keep, special, max_tokens)
     prompts, keep = _left_padded(prompts, keep)
-    kind: Any = _Unmasked if backbone.family is Family.ENCODER else _Continued
+    kind: Any = _Unmasked if backbone.family == Family.ENCODER else _Continued
     text: Text = kind(backbone, prompts, keep, special, max_tokens)
     return text
 
@@ -106,7 +106,7 @@ class _Continued(_Grown):
         super().__init__(backbone, prompts, special)
         B, longest = prompts.shape
         place = {"device": prompts.device, "dtype": next(backbone.parameters()).dtype}
-        if backbone.family is Family.ENCODER_DECODER:
+        if backbone.family == Family.ENCODER_DECODER:
             assert special.start is not None
             self.state = backbone.start(B, source=prompts, source_keep=keep, max_len=max_tokens, **place)
             prompts, keep = prompts.new_full((B, 1), special.start), None
@@ -195,14 +195,19 @@ def _check(
         value = getattr(special, name)
         if value is not None and not 0 <= value < backbone.vocab_size:
             raise ValueError(f"special.{name}={value}: expected an id from 0 to {backbone.vocab_size - 1}")
+    banned = set(special.banned)
+    if not banned <= set(range(backbone.vocab_size)) or len(banned) == backbone.vocab_size:
+        raise ValueError(
+            f"special.banned={special.banned}: expected some ids from 0 to {backbone.vocab_size - 1}, not all"
+        )
     _check_room(backbone, int(counts.max()), max_tokens)
 
 
 def _check_room(backbone: Backbone, longest: int, max_tokens: int) -> None:
     limit = backbone.max_len
-    if limit is None or backbone.family is Family.ENCODER:
+    if limit is None or backbone.family == Family.ENCODER:
         return
-    if isinstance(backbone, Autoregressive) and backbone.family is Family.ENCODER_DECODER:
+    if backbone.family == Family.ENCODER_DECODER:
         wanted, what = max(longest, max_tokens), "the longer of them needs"
     else:
         wanted, what = longest + max_tokens - 1, "together they need"

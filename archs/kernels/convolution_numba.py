@@ -1,6 +1,6 @@
 """The short causal convolution with SiLU on a CPU, compiled: one pass forward and one backward.
 
-A slice is (sequence, BLOCK channels). Backward recomputes the value before the activation, so that
+A slice is (sequence, LANES channels). Backward recomputes the value before the activation, so that
 nothing but the inputs is kept.
 """
 
@@ -13,7 +13,14 @@ from numpy import ndarray
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from archs.kernels.compiled import BLOCK, LOG2_E, ONE, ZERO, blocks, compiled, exp2, spread
+from archs.kernels.compiled import BLOCK, LOG2_E, ONE, ZERO, compiled, exp2, spread, widest_vectors
+
+LANES = 4 * BLOCK  # so little is done per channel that the loops over a shorter row cost more than their sums
+
+
+def slices_of(x: Tensor) -> int:
+    """Slices of x (batch, T, E)."""
+    return len(x) * -(-x.shape[2] // LANES)
 
 
 def convolution(x: Tensor, weight: Tensor, bias: Tensor, past: Tensor) -> Tensor:
@@ -25,9 +32,9 @@ class _Convolution(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, *inputs: Tensor) -> Tensor:
         x, weight, _, _ = inputs
-        (batch, _, E), K = x.shape, weight.shape[1]
+        K = weight.shape[1]
         y = torch.empty_like(x)
-        spread(_forward, batch * blocks(E), x.numel() * K, 2 * K + 2, *inputs, y)
+        spread(_forward, slices_of(x), x.numel() * K, (2 * K + 2) * LANES // BLOCK, *inputs, y)
         ctx.save_for_backward(*inputs)
         return y
 
@@ -39,8 +46,8 @@ class _Convolution(torch.autograd.Function):
         (batch, _, E), K = x.shape, weight.shape[1]
         dx, dpast = torch.empty_like(x), torch.empty_like(past)
         dweight, dbias = torch.empty(batch, E, K), torch.empty(batch, E)
-        outputs = (dx, dweight, dbias, dpast)
-        spread(_backward, batch * blocks(E), x.numel() * K, 4 * K + 4, *inputs, dy.contiguous(), *outputs)
+        arrays = (*inputs, dy.contiguous(), dx, dweight, dbias, dpast)
+        spread(_backward, slices_of(x), x.numel() * K, (4 * K + 4) * LANES // BLOCK, *arrays)
         return dx, dweight.sum(0), dbias.sum(0), dpast
 
 
@@ -55,13 +62,15 @@ def _forward(
     first: int,
     last: int,
 ) -> None:
+    widest_vectors()
     T, E = x.shape[1:]
     K = weight.shape[1]
-    taps, recent, total = scratch[: K + 1], scratch[K + 1 : 2 * K + 1], scratch[2 * K + 1]
-    per_sequence = (E + BLOCK - 1) // BLOCK
+    rows = scratch.reshape(-1, LANES)
+    taps, recent, total = rows[: K + 1], rows[K + 1 : 2 * K + 1], rows[2 * K + 1]
+    per_sequence = (E + LANES - 1) // LANES
     for s in range(first, last):
-        b, e0 = s // per_sequence, s % per_sequence * BLOCK
-        width = min(BLOCK, E - e0)
+        b, e0 = s // per_sequence, s % per_sequence * LANES
+        width = min(LANES, E - e0)
         scratch[:] = ZERO
         _begin(weight, bias, past, taps, recent, b, e0, width)
         for t in range(T):
@@ -69,7 +78,7 @@ def _forward(
             for e in range(width):
                 recent[t % K, e] = x_t[e]
             _before_activation(taps, recent, t, total)
-            for e in range(BLOCK):
+            for e in range(LANES):
                 total[e] /= ONE + exp2(-LOG2_E * total[e])
             for e in range(width):
                 y_t[e] = total[e]
@@ -90,18 +99,16 @@ def _backward(
     first: int,
     last: int,
 ) -> None:
+    widest_vectors()
     T, E = x.shape[1:]
     K = weight.shape[1]
-    taps, recent, total = scratch[: K + 1], scratch[K + 1 : 2 * K + 1], scratch[2 * K + 1]
-    dtaps, drecent, dtotal = (
-        scratch[2 * K + 2 : 3 * K + 3],
-        scratch[3 * K + 3 : 4 * K + 3],
-        scratch[4 * K + 3],
-    )
-    per_sequence = (E + BLOCK - 1) // BLOCK
+    rows = scratch.reshape(-1, LANES)
+    taps, recent, total = rows[: K + 1], rows[K + 1 : 2 * K + 1], rows[2 * K + 1]
+    dtaps, drecent, dtotal = rows[2 * K + 2 : 3 * K + 3], rows[3 * K + 3 : 4 * K + 3], rows[4 * K + 3]
+    per_sequence = (E + LANES - 1) // LANES
     for s in range(first, last):
-        b, e0 = s // per_sequence, s % per_sequence * BLOCK
-        width = min(BLOCK, E - e0)
+        b, e0 = s // per_sequence, s % per_sequence * LANES
+        width = min(LANES, E - e0)
         scratch[:] = ZERO
         _begin(weight, bias, past, taps, recent, b, e0, width)
         for t in range(T):
@@ -110,13 +117,13 @@ def _backward(
                 recent[t % K, e] = x_t[e]
                 dtotal[e] = dy_t[e]
             _before_activation(taps, recent, t, total)
-            for e in range(BLOCK):
+            for e in range(LANES):
                 gate = ONE / (ONE + exp2(-LOG2_E * total[e]))
                 dtotal[e] *= gate * (ONE + total[e] * (ONE - gate))
                 dtaps[K, e] += dtotal[e]
             for k in range(K):
                 slot = (t + 1 + k) % K
-                for e in range(BLOCK):
+                for e in range(LANES):
                     drecent[slot, e] += taps[k, e] * dtotal[e]
                     dtaps[k, e] += recent[slot, e] * dtotal[e]
             _emit(drecent, dx, dpast, b, t - K + 1, e0, width)  # no later step reads that input
@@ -146,11 +153,11 @@ def _begin(
 def _before_activation(taps: ndarray, recent: ndarray, t: int, total: ndarray) -> None:
     """total = bias + sum_k weight[k] x_(t - K + 1 + k), for one step."""
     K = recent.shape[0]
-    for e in range(BLOCK):
+    for e in range(LANES):
         total[e] = taps[K, e]
     for k in range(K):
         slot = (t + 1 + k) % K
-        for e in range(BLOCK):
+        for e in range(LANES):
             total[e] += taps[k, e] * recent[slot, e]
 
 
@@ -162,5 +169,5 @@ def _emit(drecent: ndarray, dx: ndarray, dpast: ndarray, b: int, source: int, e0
     target = dx[b, source, e0 : e0 + width] if source >= 0 else dpast[b, source + K - 1, e0 : e0 + width]
     for e in range(width):
         target[e] = drecent[slot, e]
-    for e in range(BLOCK):
+    for e in range(LANES):
         drecent[slot, e] = ZERO

@@ -29,7 +29,7 @@ def expected(x, weight, bias, past):
 @given(
     batch=st.integers(1, 3),
     T=st.sampled_from([1, 2, 3, 4, 5, 37]),
-    E=st.sampled_from([1, 5, 64, 65]),
+    E=st.sampled_from([1, 5, 255, 256, 257]),
     K=st.sampled_from([1, 2, 4, 7]),
 )
 def test_equals_torch_in_value_and_gradient(backend, batch, T, E, K):
@@ -77,7 +77,7 @@ def test_half_precision_and_autocast_are_computed_in_float32(backend):
 
 
 def test_any_number_of_threads_gives_the_same_bits():
-    args, before, found = inputs(4, 256, 130, 4), torch.get_num_threads(), []
+    args, before, found = inputs(4, 256, 300, 4), torch.get_num_threads(), []
     try:
         for threads in (1, 2):
             torch.set_num_threads(threads)

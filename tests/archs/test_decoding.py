@@ -123,6 +123,17 @@ def test_what_is_banned_is_never_written(model, name):
         assert not set(banned) & set(text.ids.unique().tolist())
 
 
+@pytest.mark.parametrize("name", FAMILIES)
+def test_a_family_may_be_named_by_its_word(build, model, name):
+    """As a plugin's class may say it: family = "encoder"."""
+    named = build(name, vocab_size=V).double()
+    named.load_state_dict(model(name).state_dict())
+    named.family = str(named.family)
+    prompt, _ = left_padded((5,))
+    options = {"max_tokens": 4, "special": IDS, "temperature": 0}
+    assert torch.equal(generate(named, prompt, **options).ids, generate(model(name), prompt, **options).ids)
+
+
 # Choosing --------------------------------------------------------------------------------------------
 
 
@@ -200,6 +211,8 @@ def test_a_seed_repeats_a_text_and_another_changes_it(model, name):
         ("gpt", {"keep": torch.tensor([[True] * 3, [False] * 3])}, "row 1 of prompts keeps no token"),
         ("gpt", {"max_tokens": 0}, "max_tokens=0"),
         ("gpt", {"special": Special(eos=V)}, f"special.eos={V}: expected an id from 0 to {V - 1}"),
+        ("gpt", {"special": Special(banned=(V,))}, rf"special.banned=\({V},\): expected some ids from 0 to"),
+        ("gpt", {"special": Special(banned=tuple(range(V)))}, "special.banned=.*: expected .*, not all"),
         ("bert", {"special": Special()}, "special.mask=None"),
         ("t5", {"special": Special()}, "special.start=None"),
         ("gpt", {"temperature": -1.0}, "temperature=-1.0"),

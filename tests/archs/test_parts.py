@@ -44,8 +44,10 @@ def ids(*shape):
 def test_bad_input_is_named(build):
     gpt, bert, t5 = build("gpt", "position.max_len=8"), build("bert"), build("t5")
     for call, message in [
-        (lambda: gpt(ids(2, 0)), "length >= 1"),
-        (lambda: gpt(ids(3)), r"shape \(3,\)"),
+        (lambda: gpt(ids(2, 0)), r"tokens are torch.int64 \(2, 0\): expected .* both at least 1"),
+        (lambda: gpt(ids(0, 2)), r"tokens are torch.int64 \(0, 2\): expected .* both at least 1"),
+        (lambda: gpt(ids(2, 3).float()), r"tokens are torch.float32 \(2, 3\): expected torch.int64"),
+        (lambda: gpt(ids(3)), r"tokens are torch.int64 \(3,\)"),
         (lambda: gpt(ids(2, 3) + 61), "expected 0 to 60"),
         (lambda: gpt(ids(2, 3) - 1), "expected 0 to 60"),
         (lambda: gpt(ids(2, 9)), "9 tokens are more than the 8"),
@@ -84,9 +86,9 @@ def test_rotation_knows_distances_only(build):
 
 def test_alibi_slopes_are_the_papers():
     eight = Alibi(8, causal=True, heads=8).slopes
-    torch.testing.assert_close(eight, torch.tensor([2.0**-i for i in range(1, 9)]))
+    torch.testing.assert_close(torch.tensor(eight), torch.tensor([2.0**-i for i in range(1, 9)]))
     twelve = Alibi(8, causal=True, heads=12).slopes  # from the authors' released code
     extra = [2 ** (-i / 2) for i in (1, 3, 5, 7)]
-    torch.testing.assert_close(twelve, torch.tensor([2.0**-i for i in range(1, 9)] + extra))
+    torch.testing.assert_close(torch.tensor(twelve), torch.tensor([2.0**-i for i in range(1, 9)] + extra))
     bias = Alibi(8, causal=True, heads=8).bias(torch.tensor([[4]]), torch.arange(5)[None])
-    torch.testing.assert_close(bias[0, :, 0], -eight[:, None] * torch.tensor([4.0, 3, 2, 1, 0]))
+    torch.testing.assert_close(bias[0, :, 0], -torch.tensor(eight)[:, None] * torch.tensor([4.0, 3, 2, 1, 0]))

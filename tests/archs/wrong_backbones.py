@@ -130,9 +130,7 @@ class DecaysItsRates(Running):
 
 
 class SparesAMatrix(Running):
-    def __init__(self, vocab_size):
-        super().__init__(vocab_size)
-        self.mix.weight._no_weight_decay = True
+    no_weight_decay = ("mix.weight",)
 
 
 class StartsTooLarge(Running):

@@ -49,6 +49,15 @@ BROKEN = {
         {"c/arch/b.yaml": "# B.\n_target_: x.Net\ndim: [1\n"},
         "{site}/c/arch/b.yaml:4: not valid",
     ),
+    "names no class": (
+        {"c/arch/b.yaml": "# B.\ndim: 8\n"},
+        "arch=b names no class to build: write _target_: ",
+    ),
+    "names a number": (of(5), "arch=b names no class to build: write _target_: "),
+    "is made of itself": (
+        {"c/arch/b.yaml": "# B.\ndefaults: [b]\n"},
+        "a defaults list leads back to its own file",
+    ),
     "is no module": (
         module("def Net(vocab_size): ...") | of("broken.Net"),
         "arch._target_=broken.Net is no subclass of torch.nn.Module",
@@ -71,6 +80,10 @@ BROKEN = {
         module(LONE_BAG.replace("range(depth)", "None")) | of("broken.Bag"),
         "the architecture cannot be built (broken.Bag): {site}/broken.py:18: TypeError: 'NoneType' object",
     ),
+    "exits while it is built": (
+        module(LONE_BAG.replace("super().__init__()", "raise SystemExit(3)")) | of("broken.Bag"),
+        "the architecture cannot be built (broken.Bag): {site}/broken.py:15: SystemExit: 3",
+    ),
     "counts nothing": (
         module(LONE_BAG.replace("return 0", "return None")) | of("broken.Bag"),
         "arch._target_=broken.Bag: state_bytes(1, 0) gives None, not a whole number",
@@ -92,6 +105,29 @@ def test_a_broken_architecture_is_one_line_where_it_is_used_and_in_the_list(how,
     assert reason.format(site=site) in str(error.value)
     assert "\n" not in str(error.value)
     assert measured("b", asis) == (escape(str(error.value)),)
+
+
+def test_what_fails_when_it_is_counted_is_a_row_of_the_list(install, asis):
+    idle = LONE_BAG.replace("max_len = None", "max_len = None\n    idle_parameters = 'many'")
+    site = install("idle", module(idle) | of("broken.Bag"), conf="c")
+    (said,) = measured("b", asis)
+    assert said.startswith("the architecture cannot be counted (broken.Bag): TypeError: ")
+    (site / "c/arch/b.yaml").write_bytes(b"\xff\xfe")
+    (said,) = measured("b", asis)
+    assert "no text: 'utf-8' codec" in said
+
+
+@pytest.mark.parametrize(
+    ("yaml", "message"),
+    [
+        ("a: 3\n", "arch/mixer=odd names no class to build"),
+        ("_target_: archs.S6\n", "arch/mixer=odd is a part, built once per layer: write _partial_: true"),
+    ],
+)
+def test_a_part_that_cannot_be_one_is_refused(yaml, message, install):
+    install("odd", {"c/arch/mixer/odd.yaml": yaml}, conf="c")
+    with pytest.raises(ConfigError, match=message):
+        compose("train", ["arch=gpt", "arch/mixer=odd", "arch/position=none"])
 
 
 def test_broken_packages_are_listed_and_nothing_else_is_worse_off(install, asis, capsys, monkeypatch):

@@ -111,3 +111,10 @@ def test_streamed_pieces_join_to_the_text(text):
     pieces = list(stream_text(BYTES, iter(BYTES.encode(text).tolist())))
     assert "".join(pieces) == text
     assert "\N{REPLACEMENT CHARACTER}" in text or not any("\N{REPLACEMENT CHARACTER}" in p for p in pieces)
+
+
+@given(st.text(max_size=8), st.integers(1, 3))
+@settings(max_examples=50, deadline=None)
+def test_streamed_bytes_that_are_no_text_spoil_no_more_than_at_once(text, cut):
+    ids = BYTES.encode(text).tolist()[cut:]  # perhaps in the middle of a character
+    assert "".join(stream_text(BYTES, iter(ids))) == BYTES.decode(ids)

@@ -125,8 +125,16 @@ def test_names_are_short_and_readable():
     assert run_name(config_of("arch=mamba", "task=mqar", "size=1500000")) == "mamba-mqar-1.5M-s1"
     assert run_name(config_of("size=null")) == "gpt-language-asis-s1"
     swapped = run_name(config_of("arch/mlp=swiglu", "arch.position.max_len=64"))
-    assert swapped == "gpt+swiglu+position.max_len=64-language-1M-s1"
+    assert swapped == "gpt+swiglu+position.max_len_64-language-1M-s1"
     assert run_name(config_of("arch.position.max_len=1024", "arch/mixer=attention")) == "gpt-language-1M-s1"
+
+
+def test_a_run_folder_can_be_pasted_after_run(tmp_path):
+    name = run_name(config_of("arch=hybrid", "arch.pattern=[ssd,attention]", "arch.dropout=1e-3"))
+    folder = tmp_path / f"{name}-0123456789ab"
+    folder.mkdir()
+    (folder / "run.json").touch()
+    assert compose("eval", [f"run={folder}"]).run == str(folder)
 
 
 def test_a_plugin_counts_with_its_sources(tmp_path, monkeypatch):

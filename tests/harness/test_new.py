@@ -44,6 +44,8 @@ def test_archs_new_says_what_to_do_next(folder, capsys):
         ("../net --family decoder", "'../net' is no name for a package"),
         ("class --family decoder", "'class' already means something in Python"),
         ("layer --family decoder", "'layer' already means something"),
+        ("f --family encoder", "'f' already means something"),
+        ("null --family mixer", "'null' already means something in Python, in YAML"),
         ("gpt --family decoder", "'gpt' is taken: arch=gpt is built in"),
         ("s6 --family mixer", "'s6' is taken: arch/mixer=s6 is built in"),
         ("torch --family mixer", "'torch' is taken: there is a module torch"),

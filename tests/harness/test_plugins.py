@@ -69,6 +69,25 @@ def test_without_sizing_a_size_is_refused_with_what_to_add(folder):
     architecture(composed("arch=bag", "size=null"), 300).build(300)
 
 
+@pytest.mark.parametrize(
+    ("sizing", "message"),
+    [
+        (
+            "{width: dim, multiple: 1, fine: null, depht: {200k: 2}}",
+            "unknown key arch.sizing.depht; nearest: ",
+        ),
+        ("{width: dim, depth: {200k: 2}}", "arch.sizing has no multiple, fine"),
+        ("{width: dim, multiple: 1, fine: null, depth: {}}", "arch.sizing has no entry in its depth"),
+        ("{width: dimm, multiple: 1, fine: null, depth: {200k: 2}}", "arch.sizing.width=dimm is no key"),
+    ],
+)
+def test_a_sizing_that_says_nothing_is_refused(folder, sizing, message):
+    mine(folder)
+    (folder / "my/arch/bag.yaml").write_text(BAG_YAML.split("sizing")[0] + f"sizing: {sizing}\n")
+    with pytest.raises(ConfigError, match=message):
+        architecture(composed("arch=bag", "size=2k"), 300)
+
+
 def test_what_a_run_is_depends_on_the_plugins_code(folder):
     mine(folder)
     before = sources(as_dict(composed("arch=bag"), resolve=True))

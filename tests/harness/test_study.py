@@ -5,7 +5,7 @@ import signal
 
 import pytest
 
-from harness.study import expand
+from harness.study import complete, expand
 from harness.supervise import settle, supervise
 
 STUDY = {
@@ -35,6 +35,20 @@ def test_what_the_user_typed_comes_last_and_so_wins():
 def test_an_architecture_without_a_rate_is_named():
     with pytest.raises(ValueError, match="bert"):
         list(expand(STUDY | {"archs": ["bert"]}))
+
+
+def test_what_a_study_may_leave_out_is_nothing():
+    bare = {**STUDY, "title": "S", "tasks": {"recall": {"lr": 1e-3}}}
+    del bare["shared"]
+    study = complete(bare)
+    assert (study["bench"], study["test"], study["shared"]) == (None, False, {})
+    assert len(list(expand(study))) == 4
+    assert complete({**bare, "bench": {"lengths": [64]}})["bench"] == {"lengths": [64]}
+
+
+def test_what_a_study_needs_is_named_where_it_is_left_out():
+    with pytest.raises(ValueError, match=r"lacks study.title, study.seeds, study.tasks.recall.lr \("):
+        complete({**STUDY, "seeds": None, "tasks": {"recall": {"overrides": {"task": "mqar"}}}})
 
 
 def written(folder, **changes):
