@@ -64,7 +64,7 @@ class MoE(nn.Module):
         probabilities = scores.to(torch.promote_types(scores.dtype, torch.float32)).softmax(-1)
         weights, chosen = probabilities.topk(self.top_k)  # (B T, k)
         weights = (weights / weights.sum(-1, keepdim=True)).to(x.dtype)
-        if self.balance and ctx.seen is None:
+        if self.balance and (self.training or ctx.seen is None):  # decoding trains nothing
             self._account(probabilities, chosen, ctx)
         return self._mix(rows, weights, chosen).view_as(x), state
 

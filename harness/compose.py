@@ -141,13 +141,19 @@ def _changes(
     swapped = {name: option for name, option in swapped.items() if name.startswith("arch/")}
     if swapped:  # what else was changed, of the parts swapped in too
         bare = composed(*(f"{name}={option}" for name, option in swapped.items()))
-    # Of a hybrid's mixers, which one was swapped is part of the name: hybrid+mixers.ssd=s6.
-    names = [
-        f"{strict.package(name).removeprefix('arch.')}={option}" if "@" in name else option
-        for name, option in swapped.items()
-    ]
+    names = [_swap(group, option) for group, option in swapped.items()]
     old = dict(strict.leaves(strict.as_dict(bare.arch), "arch"))
     for path, value in strict.leaves(config["arch"], "arch"):
         if canonical(old.get(path, ())) != canonical(value):
             names.append(f"{path.removeprefix('arch.')}={strict.shown(canonical(value))}")
     return "".join(f"+{name}" for name in names)
+
+
+def _swap(group: str, option: str) -> str:
+    """What a part that was swapped in adds to the name, with its place where the option does not tell.
+
+    arch/mlp=swiglu: swiglu; arch/position=none: no_position; of a hybrid's mixers mixers.ssd=s6.
+    """
+    if "@" in group:
+        return f"{strict.package(group).removeprefix('arch.')}={option}"
+    return f"no_{group.removeprefix('arch/')}" if option == "none" else option

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import inspect
 import traceback
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,8 @@ from hydra.utils import get_object
 
 from .errors import ConfigError, nearest, one_line
 
-KNOWN = {"archs", "tasks", "harness", "lightning", "torch"}  # top-level modules that are no plugins
+OURS = ("archs", "tasks", "harness")
+KNOWN = {*OURS, "lightning", "torch"}  # top-level modules that are no plugins
 BACKBONE = ("forward", "head", "flops", "state_bytes")
 AUTOREGRESSIVE = ("start", "step")
 MIXER = ("forward", "init_state", "flops", "state_bytes", "reset_parameters")  # and channel mixers
@@ -35,9 +36,15 @@ def why(error: BaseException, target: str = "") -> str:
     text = name if said == name else f"{name}: {said}"
     if isinstance(error, SyntaxError) and error.filename:
         return f"{error.filename}:{error.lineno}: {name}: {error.msg}"
-    own = _files(target.split(":")[0].split(".")[0])
-    frames = [f for f in traceback.extract_tb(error.__traceback__) if Path(f.filename).is_relative_to(own)]
-    return f"{frames[-1].filename}:{frames[-1].lineno}: {text}" if frames else text
+    place = _place(error, [_files(target.split(":")[0].split(".")[0])])
+    return f"{place}: {text}" if place else text
+
+
+def _place(error: BaseException, folders: Sequence[Path]) -> str:
+    """ "net.py:3", the deepest in `folders` that an error came through; "" where it did not."""
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [f for f in frames if any(Path(f.filename).is_relative_to(folder) for folder in folders)]
+    return f"{own[-1].filename}:{own[-1].lineno}" if own else ""
 
 
 def _files(module: str) -> Path:
@@ -150,8 +157,14 @@ def guarded(make: Callable[[], Any], node: Mapping[str, Any], what: str) -> Any:
         return make()
     try:
         return make()
-    except (ValueError, MemoryError):
-        raise  # said what is wrong already, or the machine's affair
+    except MemoryError:
+        raise
+    except ValueError as error:  # says what is wrong; where, if a plugin's code said it and not ours
+        theirs, ours = [_files(target.split(".")[0]) for target in targets], [_files(name) for name in OURS]
+        place = _place(error, theirs)
+        if not place or place != _place(error, [*theirs, *ours]):
+            raise
+        raise ConfigError(f"{one_line(error)} ({place})") from error
     except (Exception, SystemExit) as error:  # whatever the plugin's code raises
         if "allocate memory" in str(error) or type(error).__name__ == "OutOfMemoryError":
             raise

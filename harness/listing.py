@@ -59,7 +59,7 @@ def architectures(loader: ConfigLoaderImpl, config: DictConfig) -> Table:
 
 
 def measured(name: str, config: DictConfig) -> tuple[str, ...]:
-    """(family, non-embedding, total, active, state) of one architecture; why not, if it cannot be built so."""
+    """(family, non-embedding, total, active, state) of an architecture; why not, if it cannot be built so."""
     size = "null" if config.size is None else config.size
     try:
         found = architecture(compose("train", [f"arch={name}", f"size={size}"]), config.vocab_size)

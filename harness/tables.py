@@ -67,6 +67,7 @@ COST = (
     ("learning rate", "", ("lr",), "{:.3g}"),
     ("parameters", "non-embedding", ("parameters", "non_embedding"), "count"),
     ("parameters", "total", ("parameters", "total"), "count"),
+    ("parameters", "active", ("parameters", "active"), "count"),
     ("tokens", "", ("tokens",), "count"),
     ("epochs", "", ("epochs",), "{:.2f}"),
     ("training FLOPs", "", ("flops",), "{:.2g}"),
@@ -138,11 +139,14 @@ def _measure(metric: Metric, value: float) -> str:
 
 def cost(comparison: Comparison) -> Grid:
     """What each architecture took: means over its completed runs."""
+    # With experts, a token computes with fewer parameters than there are; elsewhere that says nothing new.
+    idle = any(row.mean("parameters", "active") != row.mean("parameters", "total") for row in comparison.rows)
+    shown = [entry for entry in COST if entry[1] != "active" or idle]
     columns = [Column("architecture", number=False)]
-    columns += [Column(title, unit) for title, unit, _, _ in COST]
+    columns += [Column(title, unit) for title, unit, _, _ in shown]
     rows = []
     for row in comparison.rows:
-        values = [(row.mean(*path), style) for _, _, path, style in COST]
+        values = [(row.mean(*path), style) for _, _, path, style in shown]
         rows.append((Cell(row.label), *[_quantity(value, style) for value, style in values]))
     return Grid(tuple(columns), tuple(rows))
 

@@ -82,12 +82,16 @@ def test_balance_pools_layers_and_leaves_pads_out():
 
 
 def test_no_balance_in_decoding_or_without_weight():
-    for moe, ctx in (
-        (made(balance=0.0), context(1, 3)),
-        (made(), Context(torch.arange(3)[None], None, Position(6, True), 3, seen=torch.tensor([0]))),
+    """But in training with a state that is carried on."""
+    x = torch.randn(1, 3, 6, dtype=torch.float64)
+    for moe, seen, losses in (
+        (made(balance=0.0), None, set()),
+        (made().eval(), torch.tensor([0]), set()),
+        (made().train(), torch.tensor([0]), {"balance"}),
     ):
-        moe(torch.randn(1, 3, 6, dtype=torch.float64), ctx)
-        assert ctx.losses() == {}
+        ctx = Context(torch.arange(3)[None], None, Position(6, True), 3, seen=seen)
+        moe(x, ctx)
+        assert ctx.losses().keys() == losses
 
 
 def test_counts():

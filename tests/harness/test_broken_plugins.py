@@ -84,6 +84,10 @@ BROKEN = {
         module(LONE_BAG.replace("super().__init__()", "raise SystemExit(3)")) | of("broken.Bag"),
         "the architecture cannot be built (broken.Bag): {site}/broken.py:15: SystemExit: 3",
     ),
+    "unpacks too much": (
+        module(LONE_BAG.replace("super().__init__()", "a, b = range(3)")) | of("broken.Bag"),
+        "too many values to unpack (expected 2) ({site}/broken.py:15)",
+    ),
     "counts nothing": (
         module(LONE_BAG.replace("return 0", "return None")) | of("broken.Bag"),
         "arch._target_=broken.Bag: state_bytes(1, 0) gives None, not a whole number",

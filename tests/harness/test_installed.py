@@ -124,7 +124,7 @@ def test_installed_plugins_train_are_measured_and_generate(scratch, runs):
         assert "continuation_bpb" in scratch.archs("eval", f"run={runs[name]}")
     table = scratch.archs("report", "results_dir=runs")
     assert "convolutional" in table
-    assert "gpt+none+gated_linear" in table
+    assert "gpt+no_position+gated_linear" in table
 
 
 @pytest.mark.slow

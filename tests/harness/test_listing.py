@@ -8,9 +8,11 @@ def test_everything_that_can_be_chosen_is_listed_with_its_size(capsys, monkeypat
     assert run(compose("list", ["size=null", "length=64"])) == 0
     text = capsys.readouterr().out
     lines = [line.split() for line in text.splitlines() if line.strip()]
-    for name in ("bert", "gpt", "mamba", "t5"):
-        family, non_embedding, total, state = next(line for line in lines if line[0] == name)[1:5]
-        assert 0 < int(non_embedding.replace(",", "")) < int(total.replace(",", ""))
+    for name in ("bert", "gpt", "mamba", "mixtral", "t5"):
+        family, *counts, state = next(line for line in lines if line[0] == name)[1:6]
+        non_embedding, total, active = (int(count.replace(",", "")) for count in counts)
+        assert 0 < non_embedding < total
+        assert (active < total) == (name == "mixtral")
         assert (state == "–") == (family == "encoder")
     for group in ("arch/mixer", "arch/mlp", "arch/norm", "arch/position", "arch/head", "task", "objective"):
         for option in (conf_dir() / group).glob("*.yaml"):
@@ -18,7 +20,7 @@ def test_everything_that_can_be_chosen_is_listed_with_its_size(capsys, monkeypat
 
 
 def test_sizes_are_solved_and_what_cannot_be_is_said():
-    family, non_embedding, _, _ = measured("gpt", compose("list", ["size=200k"]))
+    family, non_embedding, *_ = measured("gpt", compose("list", ["size=200k"]))
     assert family == "decoder"
     assert abs(int(non_embedding.replace(",", "")) / 200_000 - 1) < 0.02
     (why,) = measured("gpt", compose("list", ["size=1"]))

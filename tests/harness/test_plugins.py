@@ -42,7 +42,7 @@ def mine(folder):
         (["arch=bag", "size=2k", "task=mqar"], "bag"),
         (
             ["arch=gpt", "arch/mixer=leaky", "arch.mixer.keep=0.25", "size=20k"],
-            "gpt+none+leaky+mixer.keep=0.25",
+            "gpt+no_position+leaky+mixer.keep=0.25",
         ),
     ],
 )
@@ -195,6 +195,11 @@ def test_a_hybrids_mixers_are_chosen_by_name():
         with pytest.raises(ConfigError) as error:
             compose("train", line.split())
         assert message in str(error.value)
+
+
+def test_parts_that_are_left_out_give_different_names():
+    left_out = [compose("train", ["arch=gpt", f"arch/{part}=none"]) for part in ("mixer", "mlp", "position")]
+    assert [config.choices.arch for config in left_out] == ["gpt+no_mixer", "gpt+no_mlp", "gpt+no_position"]
 
 
 def test_what_is_changed_inside_a_part_that_is_swapped_in_is_part_of_the_name():

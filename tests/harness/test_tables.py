@@ -121,3 +121,14 @@ def test_counts_are_short_and_within_half_a_percent(number):
     scale = {"k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}.get(text[-1], 1)
     if number >= 1000:
         assert float(text.rstrip("kMGT")) * scale == pytest.approx(number, rel=0.006)
+
+
+def test_active_parameters_are_shown_where_some_are_idle(study, tmp_path):
+    titles = [(column.title, column.unit) for column in tables.cost(study[1][0]).columns]
+    assert ("parameters", "active") not in titles
+    experts = {"total": 1_262_144, "non_embedding": 1_003_520, "active": 500_000}
+    write_run(tmp_path, "mixtral", parameters=experts, curves=False)
+    (comparison,) = compare(collect(tmp_path).records)
+    table = tables.cost(comparison)
+    place = [column.unit for column in table.columns].index("active")
+    assert table.rows[0][place].text == "500k"
