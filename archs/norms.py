@@ -29,8 +29,14 @@ class RMSNorm(nn.Module):
         self.weight = nn.Parameter(torch.ones(dim))
 
     def forward(self, x: Tensor) -> Tensor:
-        y: Tensor = _RMSNorm.apply(x, self.weight, self.eps)
+        # A step of decoding is mostly the cost of calls: it goes without autograd's.
+        norm = _RMSNorm.apply if torch.is_grad_enabled() else _rms_norm
+        y: Tensor = norm(x, self.weight, self.eps)
         return y
+
+
+def _rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
+    return weight * F.rms_norm(x, x.shape[-1:], eps=eps)
 
 
 class _RMSNorm(torch.autograd.Function):
@@ -43,7 +49,7 @@ class _RMSNorm(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, weight: Tensor, eps: float) -> Tensor:
         ctx.save_for_backward(x, weight)
         ctx.eps = eps
-        return weight * F.rms_norm(x, x.shape[-1:], eps=eps)
+        return _rms_norm(x, weight, eps)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
@@ -53,7 +59,7 @@ class _RMSNorm(torch.autograd.Function):
         x_, g = x.to(wide), dy * weight.to(wide)
         r = torch.rsqrt(torch.linalg.vecdot(x_, x_)[..., None] / x.shape[-1] + ctx.eps)
         n = x_ * r
-        dweight = (dy * n).flatten(0, -2).sum(0)
+        dweight = (dy * n).reshape(-1, x.shape[-1]).sum(0)
         along = torch.linalg.vecdot(g, n)[..., None] / x.shape[-1]
         dx = g.addcmul_(n, along, value=-1).mul_(r)
         return dx.to(x.dtype), dweight.to(weight.dtype), None

@@ -121,7 +121,8 @@ class Rotary(Position):
                 f"rotary positions need an even head_dim, of which to turn {width}: not {x.shape[-1]}"
             )
         cos, sin = ctx.once(("rotary", theta, width, x.dtype), lambda: self._tables(x, ctx.pos, width, theta))
-        y: Tensor = _Turn.apply(x, cos, sin)
+        turn = _Turn.apply if torch.is_grad_enabled() else _turn  # a step of decoding counts its calls
+        y: Tensor = turn(x, cos, sin)
         return y
 
     def _tables(self, x: Tensor, pos: Tensor, width: int, theta: float) -> tuple[Tensor, Tensor]:

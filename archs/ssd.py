@@ -123,10 +123,8 @@ class SSD(nn.Module):
     ) -> tuple[Tensor, SSDState | None]:
         """u (B, T, dim) to (B, T, dim), and the state after the kept tokens if a state went in."""
         w_z, w_x, w_dt = self.in_proj.weight.split([self.inner, self.inner + self.shared, self.heads])
-        z, x = (
-            F.linear(u, w_z),
-            F.linear(u, w_x),
-        )  # (B, T, E), and x, B, C; contiguous as the kernels want them
+        # (B, T, E), and x, B and C side by side (B, T, E + 2 G N); contiguous, as the kernels want them
+        z, x = F.linear(u, w_z), F.linear(u, w_x)
         wide = torch.promote_types(x.dtype, torch.float32)  # between the kernels nothing is rounded
         past, h = (None, None) if state is None else (state.past.to(wide), state.h)
         v = causal_convolution(x.to(wide), self.conv_weight, self.conv_bias, past, self.backend)

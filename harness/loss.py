@@ -35,6 +35,7 @@ def cross_entropy(backbone: Backbone, hidden: Tensor, targets: Tensor) -> Tensor
         targets,
         linear_bias=None if bias is None else bias.to(dtype),
         options=torch.nn.LinearCrossEntropyOptions(
-            batch_chunk_size=max(ROWS, LOGITS // len(weight)) if device == "cpu" else None
+            acc_policy="accurate",  # pieces of a gradient are added up in float32, in half precision too
+            batch_chunk_size=max(ROWS, LOGITS // len(weight)) if device == "cpu" else None,
         ),
     )

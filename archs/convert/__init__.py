@@ -55,8 +55,9 @@ def from_hf(model: Any) -> BackboneModule:
     weights: dict[str, Tensor] = model.state_dict()
     content = _content(model.config)
     if content.get("tie_word_embeddings"):  # what is tied is decided by the weights: see t5
-        pair = weights[counterpart.output], weights[counterpart.embedding]
-        content["tie_word_embeddings"] = torch.equal(*pair)
+        output, embedding = weights.get(counterpart.output), weights.get(counterpart.embedding)
+        if output is not None and embedding is not None:  # what is missing is named below
+            content["tie_word_embeddings"] = torch.equal(output, embedding)
     backbone = _build(counterpart, content, type(model.config))
     ours = engine.read(counterpart.rules(backbone), weights, backbone.state_dict())
     backbone.to(weights[counterpart.embedding]).load_state_dict(ours)

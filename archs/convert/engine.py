@@ -38,7 +38,7 @@ class Tied:
         return first
 
     def write(self, ours: Tensor, count: int) -> list[Tensor]:
-        return [ours] * count
+        return [ours.clone()] * count
 
 
 class First:
@@ -48,7 +48,7 @@ class First:
         return theirs[0]
 
     def write(self, ours: Tensor, count: int) -> list[Tensor]:
-        return [ours] * count
+        return [ours.clone()] * count
 
 
 class Transpose:
@@ -58,7 +58,7 @@ class Transpose:
         return theirs[0].T
 
     def write(self, ours: Tensor, count: int) -> list[Tensor]:
-        return [ours.T.contiguous()]
+        return [ours.T.clone(memory_format=torch.contiguous_format)]
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ class Unsqueeze:
         return theirs[0].squeeze(self.axis)
 
     def write(self, ours: Tensor, count: int) -> list[Tensor]:
-        return [ours.unsqueeze(self.axis)]
+        return [ours.unsqueeze(self.axis).clone()]
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,7 @@ class PlusFirstRow:
         return theirs[0] + theirs[1][0]
 
     def write(self, ours: Tensor, count: int) -> list[Tensor]:
-        return [ours, ours.new_zeros(self.rows, *ours.shape[1:])]
+        return [ours.clone(), ours.new_zeros(self.rows, *ours.shape[1:])]
 
 
 SAME = Tied()

@@ -15,7 +15,8 @@ from archs.mlp import MLP
 from archs.norms import LayerNorm
 from archs.positions import Learned
 
-# Its summary is another class's head. n_ctx: an old name that nothing reads.
+# Its summary is another class's head. n_ctx: an old name that nothing reads. reorder_and_upcast_attn changes
+# rounding in half precision alone.
 SUMMARY = ("type", "use_proj", "activation", "proj_to_labels", "first_dropout")
 INERT = {f"summary_{name}": ANY for name in SUMMARY} | {"n_ctx": ANY, "reorder_and_upcast_attn": ANY}
 

@@ -47,7 +47,7 @@ def selective_scan(
     Gives y (batch, T, E) in x's dtype and the last state (batch, E, N), both differentiable with
     respect to everything. Whatever the dtypes and autocast, it computes in float32, or in float64
     where x or delta are float64. Raises ValueError for a shape that does not fit the others, and for
-    a backend that cannot do what is asked.
+    a backend that cannot do what is asked (mamba_ssm alone hands a state before the first step to torch).
     """
     dtype = torch.promote_types(torch.promote_types(x.dtype, delta.dtype), torch.float32)
     name = resolve(backend, x.device, dtype)

@@ -28,6 +28,7 @@ def step(xz: Tensor, past: Tensor, h: Tensor, *parameters: Tensor) -> tuple[Tens
     y, past, h = torch.empty(batch, E), past.contiguous(), h.contiguous()
     scratch = torch.empty(E + len(maps))
     _step(*(t.detach().numpy() for t in (xz.contiguous(), past, h, *parameters, y, scratch)))
+    torch.autograd.graph.increment_version((past, h))  # a graph that saved them must not go on unwarned
     return y, past, h
 
 

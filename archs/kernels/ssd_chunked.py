@@ -27,7 +27,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from archs.kernels import ssd_passes
-from archs.kernels.ssd_passes import exponential
+from archs.kernels.ssd_passes import FORGOTTEN, exponential
 
 
 def scan(
@@ -131,6 +131,10 @@ class _Chunks(torch.autograd.Function):
 
 
 def _sums(delta: Tensor, A: Tensor, q: int) -> tuple[Tensor, Tensor]:
-    """Steps, and delta A summed from the start of each chunk: (k, H, q)."""
+    """Steps, and delta A summed from the start of each chunk: (k, H, q).
+
+    What one step forgets is forgotten: summing more than FORGOTTEN for it would only cost the digits
+    that tell later steps apart.
+    """
     step = rearrange(delta, "b (c q) h -> (c b) h q", q=q).contiguous()
-    return step, (step * A[:, None]).cumsum(-1)
+    return step, (step * A[:, None]).clamp(min=FORGOTTEN).cumsum(-1)

@@ -6,6 +6,7 @@ import argparse
 import json
 import subprocess
 import sys
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -30,10 +31,13 @@ PACKAGES = ("transformers", "x_transformers", "mambapy")
 SEQUENTIAL = "transformers Mamba"  # one step takes minutes: its backward is quadratic in length
 OTHER = ("decode", "context", "scan", "share")
 LENGTHS = [2**n for n in range(10, 19)]  # of the scan: 1k to 256k
+PRECISIONS = ("32-true", "bf16-mixed")
 TIME_LIMIT = 1200  # seconds for one measurement
 
 
-def specs(only: list[str], widths: list[int], repeats: int) -> list[dict[str, Any]]:
+def specs(
+    only: list[str], widths: list[int], repeats: int, precisions: Sequence[str] = PRECISIONS
+) -> list[dict[str, Any]]:
     """What is measured, in order; what takes minutes comes last, one pair of it, in float32 alone."""
     training = [
         {
@@ -47,7 +51,7 @@ def specs(only: list[str], widths: list[int], repeats: int) -> list[dict[str, An
         for width in widths
         for arch in ROWS
         for peer in ROWS[arch]
-        for precision in ("32-true", "bf16-mixed")
+        for precision in precisions
         if arch in only and (peer != SEQUENTIAL or precision == "32-true")
     ]
     quick = [spec for spec in training if spec["peer"] != SEQUENTIAL]
@@ -84,6 +88,7 @@ def parsed() -> argparse.Namespace:
     choices = ",".join((*ROWS, *OTHER))
     parser.add_argument("--only", default=choices, help=f"comma-separated, of {choices}")
     parser.add_argument("--widths", default="128,512", help="of the models (default: %(default)s)")
+    parser.add_argument("--precisions", default=",".join(PRECISIONS), help="(default: %(default)s)")
     parser.add_argument("--repeats", type=int, default=7, help="pairs per measurement (default: %(default)s)")
     parser.add_argument("--threads", type=int, default=2, help="CPU threads (default: %(default)s)")
     parser.add_argument(
@@ -99,12 +104,14 @@ def main() -> None:
         fail(f"--only {', '.join(sorted(unknown))}: choose from {', '.join((*ROWS, *OTHER))}")
     if wrong := set(widths) - {128, 512}:
         fail(f"--widths {wrong.pop()}: choose from 128, 512")
+    if wrong_precision := set(asked.precisions.split(",")) - set(PRECISIONS):
+        fail(f"--precisions {wrong_precision.pop()}: choose from {', '.join(PRECISIONS)}")
     if asked.repeats < 2:
         fail(f"--repeats {asked.repeats}: quartiles need at least 2")
     if missing := [name for name in PACKAGES if find_spec(name) is None]:
         fail(f"{', '.join(missing)} not installed: pip install 'archs[peers]'")
     console, results = Console(), []
-    todo = specs(only, widths, asked.repeats)
+    todo = specs(only, widths, asked.repeats, asked.precisions.split(","))
     about = environment(threads=asked.threads)
     command = "python -m harness.peers " + " ".join(sys.argv[1:])
     asked.out.mkdir(parents=True, exist_ok=True)

@@ -149,6 +149,7 @@ def transformers_model(arch: str, width: int, **options: object) -> Any:
 
 def _transformers(arch: str, width: int, **options: object) -> Contestant:
     model, read, targets = transformers_model(arch, width, **options), tokens(width), labels(arch, width)
+    model.config.use_cache = False  # as its own Trainer does: a cache in training only copies keys and values
     return Contestant(lambda: model(input_ids=read, labels=targets).loss, model)
 
 
@@ -166,7 +167,7 @@ def _x_transformers(width: int) -> Contestant:
     read = tokens(width)
 
     def loss() -> Tensor:
-        logits = model(read[:, :-1])
+        logits = model(read)[:, :-1]
         return nn.functional.cross_entropy(logits.flatten(0, 1), read[:, 1:].flatten())
 
     return Contestant(loss, model)
@@ -183,7 +184,7 @@ def _mambapy(width: int) -> Contestant:
     read = tokens(width)
 
     def loss() -> Tensor:
-        logits = nn.functional.linear(model(read[:, :-1]), embedding.weight)
+        logits = nn.functional.linear(model(read), embedding.weight)[:, :-1]
         return nn.functional.cross_entropy(logits.flatten(0, 1), read[:, 1:].flatten())
 
     return Contestant(loss, model)

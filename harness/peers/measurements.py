@@ -46,7 +46,11 @@ def versus(mine: Callable[[], object], other: Callable[[], object], repeats: int
         mine()
         if repeats > 1:
             other()
-    pairs = [(seconds(mine), seconds(other)) for _ in range(repeats)]
+    pairs = []
+    for pair in range(repeats):  # who goes first alternates
+        first, second = (mine, other) if pair % 2 == 0 else (other, mine)
+        times = seconds(first), seconds(second)
+        pairs.append(times if first is mine else times[::-1])
     ratios = [other / mine for mine, other in pairs]
     low, _, high = statistics.quantiles(ratios, n=4) if repeats > 1 else ratios * 3
     return {

@@ -73,6 +73,16 @@ def test_published(build, tmp_path):
     torch.testing.assert_close(outputs(found, "gpt"), outputs(backbone, "gpt"))
 
 
+@pytest.mark.parametrize("name", ["gpt", "bert", "mamba"])
+def test_what_is_published_is_a_copy(name, build):
+    """Training the published model on must not train the backbone."""
+    backbone = build(name)
+    before = {key: value.clone() for key, value in backbone.state_dict().items()}
+    for tensor in archs.to_hf(backbone).values():
+        tensor.fill_(7.0)
+    assert all(torch.equal(value, before[key]) for key, value in backbone.state_dict().items())
+
+
 @pytest.mark.parametrize(
     ("name", "changes"),
     [

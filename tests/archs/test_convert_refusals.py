@@ -126,8 +126,8 @@ def test_other_classes_are_refused(made):
         ("gpt", ["arch/position=alibi"], "GPT2LMHeadModel is near, but stack.position is Alibi instead of"),
         ("gpt", ["arch/norm=rms"], "RMSNorm instead of"),
         ("gpt", ["kv_heads=2"], r"kv_heads is 2 instead of 4"),
-        ("bert", ["post_norm=false"], "is near, but"),
-        ("llama", ["arch/mlp=none"], "transformers has no class for this backbone"),
+        ("bert", ["post_norm=false"], r"BertForMaskedLM is near, but \S"),
+        ("llama", ["arch/mlp=none"], r" is near, but \S"),
         ("llama", ["position.fraction=0.5", "head_dim=8"], "fraction is 0.5 instead of 1.0"),
         ("t5", ["mixer.scale=null"], "scale is .* instead of 1.0"),
         ("mamba2", ["inner=50", "heads=5"], "inner=50 is no multiple of dim=24"),
@@ -137,9 +137,7 @@ def test_other_classes_are_refused(made):
 def test_what_transformers_has_no_class_for(name, overrides, words, build):
     backbone = build(name, *overrides)
     for convert in (archs.to_hf, archs.hf_config):
-        with pytest.raises(
-            ValueError, match=f"^transformers has no class for this backbone: .*{words}|{words}"
-        ):
+        with pytest.raises(ValueError, match=f"^transformers has no class for this backbone: .*{words}"):
             convert(backbone)
 
 

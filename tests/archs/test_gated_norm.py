@@ -31,6 +31,23 @@ def test_the_compiled_gated_norm_equals_its_definition(groups, rows):
     assert torch.allclose(gated_rms_norm(*wide, groups, 1e-2), expected)
 
 
+def test_threads_share_the_rows_of_the_gated_norm():
+    """Enough numbers for two threads, and an odd number of slices of rows."""
+    torch.manual_seed(0)
+    y, z, weight = torch.randn(5, 700, 96), torch.randn(5, 700, 96), torch.randn(96)
+    weights, before, found = torch.randn(5, 700, 96), torch.get_num_threads(), []
+    try:
+        for threads in (1, 2):
+            torch.set_num_threads(threads)
+            leaves = [t.clone().requires_grad_() for t in (y, z, weight)]
+            out = gated_rms_norm(*leaves, groups=2, eps=1e-5, backend="numba")
+            found.append([out, *torch.autograd.grad(out, leaves, weights)])
+    finally:
+        torch.set_num_threads(before)
+    for one, two in zip(*found, strict=True):
+        torch.testing.assert_close(one, two, rtol=1e-5, atol=1e-4)
+
+
 def test_the_gated_norm_refuses_what_does_not_fit():
     y = torch.randn(2, 6)
     with pytest.raises(ValueError, match="groups=4"):

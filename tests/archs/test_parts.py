@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from archs import Alibi, RMSNorm
+from archs import Alibi, RMSNorm, Rotary
+from archs.context import Context
 
 
 @pytest.mark.parametrize(
@@ -73,6 +74,52 @@ def test_rms_norm_is_torchs():
     norm = RMSNorm(16, eps=1e-6).double()
     torch.testing.assert_close(norm(x), torch.nn.functional.rms_norm(x, (16,), norm.weight, 1e-6))
     assert norm.bfloat16()(x.bfloat16()).dtype is torch.bfloat16
+
+
+@pytest.mark.parametrize("shape", [(16,), (3, 16), (2, 3, 16)])
+def test_gradients_of_rms_norm_are_torchs(shape):
+    """In float64, and in bfloat16 as near the truth as its own chain of operations gets."""
+    generator = torch.Generator().manual_seed(0)
+    # Numbers that bfloat16 can hold, and an eps as large as their squares: it must not get lost.
+    x, dy, scale = (torch.randn(s, generator=generator).bfloat16().double() for s in (shape, shape, 16))
+    norm = RMSNorm(16, eps=0.5)
+
+    def gradients(function, dtype):
+        x_, weight = x.to(dtype).requires_grad_(), scale.to(dtype).requires_grad_()
+        return torch.autograd.grad(function(x_, weight), (x_, weight), dy.to(dtype))
+
+    def ours(x, weight):
+        return torch.func.functional_call(norm, {"weight": weight}, (x,))
+
+    def chain(x, weight):
+        wide = x.to(torch.promote_types(x.dtype, torch.float32))
+        return weight * (wide * torch.rsqrt(wide.square().mean(-1, keepdim=True) + 0.5)).to(x.dtype)
+
+    true = gradients(chain, torch.float64)
+    for mine, expected in zip(gradients(ours, torch.float64), true, strict=True):
+        torch.testing.assert_close(mine, expected, rtol=0, atol=1e-12)
+    rough = zip(gradients(ours, torch.bfloat16), gradients(chain, torch.bfloat16), true, strict=True)
+    for mine, other, expected in rough:
+        assert (mine - expected).norm() <= 1.2 * (other - expected).norm() + 1e-3 * expected.norm()
+
+
+@pytest.mark.parametrize(("fraction", "turning"), [(1.0, 12), (0.5, 6), (0.4, 4)])
+def test_rotation_multiplies_by_complex_numbers(fraction, turning):
+    """Pair (j, j + turning/2) as a number, times e^(i pos theta^(-2j / turning)); the rest stays as it is."""
+    rotary = Rotary(dim=12, causal=True, theta=100.0, fraction=fraction)
+    generator = torch.Generator().manual_seed(0)
+    x, dy = (torch.randn(2, 3, 5, 12, generator=generator, dtype=torch.float64) for _ in range(2))
+    x.requires_grad_()
+    pos = torch.tensor([[0, 1, 2, 3, 4], [7, 8, 9, 10, 11]])
+
+    y = rotary.rotate(x, Context(pos=pos, keep=None, position=rotary, end=12))
+    angles = pos[:, None, :, None] * 100.0 ** (-torch.arange(0, turning, 2, dtype=torch.float64) / turning)
+    first, second = x[..., :turning].chunk(2, -1)
+    turned = torch.complex(first, second) * torch.polar(torch.ones_like(angles), angles)
+    expected = torch.cat([turned.real, turned.imag, x[..., turning:]], -1)
+    torch.testing.assert_close(y, expected, rtol=0, atol=1e-5)  # tables are float32
+    mine, other = (torch.autograd.grad(found, x, dy)[0] for found in (y, expected))
+    torch.testing.assert_close(mine, other, rtol=0, atol=1e-5)
 
 
 def test_rotation_knows_distances_only(build):

@@ -274,3 +274,15 @@ def test_a_backend_can_be_forced_by_name(build, backend):
             model(tokens(1, 3))
     else:
         assert model(tokens(1, 3)).hidden.isfinite().all()
+
+
+def test_a_step_into_a_state_that_a_graph_still_needs_is_noticed(build):
+    """Decoding writes into the state: the gradients of what saved it would be of other numbers."""
+    model = build("mamba")
+    state = model.start(1, max_len=4)
+    h = state.layers[0][0].h.requires_grad_()
+    loss = (h * h.clone()).sum()
+    with torch.no_grad():
+        model.step(torch.zeros(1, 1, dtype=torch.int64), state)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        loss.backward()

@@ -154,6 +154,17 @@ def test_extreme_steps_and_decays(backend, size, rate):
 
 
 @pytest.mark.parametrize("backend", FAST)
+def test_ordinary_steps_keep_their_digits_beside_steps_that_forget_all(backend):
+    args = inputs(1, 50, 3, 4, 1, 2)
+    with torch.no_grad():
+        args[1].fill_(0.01)
+        args[1][:, :40] = 20.0
+        args[2].fill_(-64.0)
+    found, expected = with_gradients(backend, args), with_gradients("reference", double(args))
+    assert_near([found[0][:, 41:], *found[1:]], [expected[0][:, 41:], *expected[1:]], 1e-3)
+
+
+@pytest.mark.parametrize("backend", FAST)
 def test_a_step_of_size_zero_leaves_the_state_bit_by_bit(backend):
     x, delta, A, B, C, D, h0 = inputs(2, 20, 4, 5, 2, 3)
     assert torch.equal(ssd(x, delta * 0, A, B, C, D, h0, CHUNK, backend)[1], h0)
