@@ -127,7 +127,7 @@ def test_other_classes_are_refused(made):
         ("gpt", ["arch/norm=rms"], "RMSNorm instead of"),
         ("gpt", ["kv_heads=2"], r"kv_heads is 2 instead of 4"),
         ("bert", ["post_norm=false"], r"BertForMaskedLM is near, but \S"),
-        ("llama", ["arch/mlp=none"], r" is near, but \S"),
+        ("llama", ["arch/mlp=none"], "none is near"),
         ("llama", ["position.fraction=0.5", "head_dim=8"], "fraction is 0.5 instead of 1.0"),
         ("t5", ["mixer.scale=null"], "scale is .* instead of 1.0"),
         ("mamba2", ["inner=50", "heads=5"], "inner=50 is no multiple of dim=24"),
