@@ -48,8 +48,8 @@ def architectures(loader: ConfigLoaderImpl, config: DictConfig) -> Table:
     size = "widths as written" if config.size is None else f"size={format_count(config.size)}"
     table = new_table(f"parameters at {size}, vocabulary {config.vocab_size:,}")
     table.add_column("arch", style="bold", no_wrap=True)
-    table.add_column("family", overflow="fold", max_width=60)  # or why it cannot be built
-    table.add_column("non-embedding", justify="right")
+    table.add_column("family", overflow="fold", min_width=15, max_width=60)  # or why it cannot be built
+    table.add_column("non-embedding", justify="right", no_wrap=True)
     table.add_column("total", justify="right")
     table.add_column("active", justify="right")  # in one token: not all experts are
     table.add_column(f"state after {config.length:,} tokens", justify="right")
@@ -149,7 +149,7 @@ def brings(loader: ConfigLoaderImpl, package: Package) -> str:
 
 
 def new_table(title: str) -> Table:
-    return Table(title=title, title_justify="left", title_style="bold", box=SIMPLE_HEAD)
+    return Table(title=title, title_justify="left", title_style="bold", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
 
 
 def file_of(loader: ConfigLoaderImpl, group: str, option: str) -> Path | None:
