@@ -50,7 +50,7 @@ class CostModel:
 
 @dataclass
 class Spent:
-    """What a run has used so far; saved with its checkpoints."""
+    """What a run has used so far; saved with its checkpoints. waiting: of its seconds, those for data."""
 
     batches: int = 0
     steps: int = 0
@@ -59,6 +59,7 @@ class Spent:
     targets: float = 0
     flops: float = 0
     seconds: float = 0
+    waiting: float = 0
 
     def add(self, cost: Cost, world: int = 1) -> None:
         self.batches += 1
@@ -104,8 +105,8 @@ SAMPLE = 16  # batches whose mean cost stands for a step where shapes vary (span
 
 
 def cost_per_step(task: Task, cost: CostModel, seed: int, batch_size: int, batches: int) -> Cost:
-    """Mean cost of one optimiser step of `batches` batches, from the first few of the run's own."""
-    costs = [cost(task.batch(seed, index, batch_size)) for index in range(SAMPLE)]
+    """Mean cost of one optimiser step of `batches` batches, from a few of the run's own."""
+    costs = [cost(task.batch(seed, index, batch_size)) for index in task.typical(batch_size, SAMPLE)]
     means = {
         name: batches * sum(getattr(c, name) for c in costs) / len(costs)
         for name in ("tokens", "positions", "targets", "flops")

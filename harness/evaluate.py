@@ -30,7 +30,7 @@ def run(config: DictConfig) -> int:
     for heading in ("metric", "now", "in the record"):
         table.add_column(heading, justify="left" if heading == "metric" else "right")
     for name, value in metrics.items():
-        if name != "documents":
+        if name != "clusters":
             table.add_row(name, shown(value), shown(known.get(name)))
     Console().print(table)
     return 0

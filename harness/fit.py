@@ -65,7 +65,7 @@ class Run:
         torch.manual_seed(derived_seed(config["seed"], "init"))
         device = "cuda" if uses_cuda(config["trainer"]["accelerator"]) else "cpu"
         peak = PeakMemory(device)
-        backbone = self.plan.arch.build(task.vocab_size)
+        backbone = task.wrap(self.plan.arch.build(task.vocab_size))
         if config["init_from"] is not None:
             init_weights(backbone, config["init_from"])
         module = Training(
@@ -147,6 +147,7 @@ class Run:
             epochs=None if epoch is None else spent.tokens / epoch,
             seconds=spent.seconds,
             tokens_per_second=spent.tokens / max(spent.seconds, 1e-9),
+            waiting_share=spent.waiting / max(spent.seconds, 1e-9),
             peak_memory=peak.bytes(),
             peak_memory_method=peak.method,
             environment=record.environment(device),
@@ -191,6 +192,7 @@ def start_record(planned: Plan, attempts: int) -> dict[str, Any]:
         "task": task.name,
         "objective": task.objective,
         "asked": task.asked,
+        "solved_from": task.solved_from,
         "family": str(planned.arch.family),
         "seed": config["seed"],
         "size": config["size"],
@@ -215,8 +217,8 @@ def weights(backbone: Backbone) -> dict[str, torch.Tensor]:
 
 
 def scalars(metrics: dict[str, Any]) -> dict[str, Any]:
-    """The metrics without their per-document detail, which only test.json keeps."""
-    return {name: value for name, value in metrics.items() if name != "documents"}
+    """The metrics without their detail by cluster, which only test.json keeps."""
+    return {name: value for name, value in metrics.items() if name != "clusters"}
 
 
 def uses_cuda(accelerator: str) -> bool:

@@ -104,6 +104,7 @@ class Training(L.LightningModule):
         """Add a finished batch to `spent`, and end the run when a budget of seconds is used up."""
         self.spent.add(self.cost(batch), self.trainer.world_size)
         self.spent.steps = self.trainer.global_step
+        self.spent.waiting += self.trainer.train_dataloader.waited()  # type: ignore[union-attr]
         self.read_clock()
         if self.steps is None and self.spent.seconds >= self.budget.amount:
             self.trainer.should_stop = True
@@ -169,9 +170,25 @@ class Loader(DataLoader[Batch]):
             generator=torch.Generator(),
         )
         self.total = total
+        self._waited = 0.0
 
     def __len__(self) -> int:
         return self.total  # Lightning counts a resumed run's batches from its very first one
+
+    def __iter__(self) -> Any:
+        batches = super().__iter__()
+        while True:
+            start = time.perf_counter()
+            batch = next(batches, None)
+            self._waited += time.perf_counter() - start
+            if batch is None:
+                return
+            yield batch
+
+    def waited(self) -> float:
+        """Seconds that batches were waited for since this was last asked."""
+        waited, self._waited = self._waited, 0.0
+        return waited
 
     # Lightning warns that a loader without these two cannot be resumed; this one needs no state, since
     # `first` comes from the checkpoint and a batch is a pure function of its number.

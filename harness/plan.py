@@ -45,7 +45,7 @@ def plan(config: DictConfig) -> Plan:
     check_device(config.trainer.accelerator)
     task = make_task(config, unsized(config))
     arch = architecture(config, task.vocab_size)
-    outline = arch.build(task.vocab_size, "meta")
+    outline = task.wrap(arch.build(task.vocab_size, "meta"))
     if outline.max_len is not None and task.max_len > outline.max_len:
         raise ValueError(
             f"task={task.name} needs {task.max_len} positions but arch={arch.name} has a position table of "

@@ -32,6 +32,8 @@ class Record(TypedDict, total=False):
     parameters   {total, non_embedding, active}
     flops        of the whole training, forward and backward; tokens and bytes: of the corpus consumed
     positions    token positions the model processed; targets: positions that were scored
+    solved_from  value of the task's primary metric that solves it; None where that is no question
+    waiting_share  of the training seconds that went by between two steps, waiting for data
     seconds      of training alone; peak_memory and state_bytes in bytes
     validation   {metric: value}; baselines: {row: {metric: value}}, on the same windows or examples;
     curve_baselines: on the fewer that the validations in metrics.jsonl are made on
@@ -50,6 +52,8 @@ class Record(TypedDict, total=False):
     task: str
     objective: str
     asked: str
+    solved_from: float | None
+    waiting_share: float
     family: str
     seed: int
     lr: float

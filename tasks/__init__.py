@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .corpus import Corpus, Document, hub, python, sotu, table, text
-    from .example import Example
+    from .example import Example, Examples
+    from .generated import GeneratedTask
     from .language import LanguageTask
     from .mqar import MQAR
     from .objectives import Causal, FillInTheMiddle, Masked, Objective, Prefix, Span, SpanPrefix, native
+    from .pairs import PairsTask
     from .rows import Batch, Row
     from .supervised import SupervisedTask
     from .task import Task
@@ -21,13 +23,15 @@ if TYPE_CHECKING:
 
 _HOME = {
     "corpus": ("Corpus", "Document", "hub", "python", "sotu", "table", "text"),
-    "example": ("Example",),
+    "example": ("Example", "Examples"),
+    "generated": ("GeneratedTask",),
     "language": ("LanguageTask",),
     "mqar": ("MQAR",),
     "objectives": (
         *("Causal", "FillInTheMiddle", "Masked", "Objective", "Prefix", "Span", "SpanPrefix"),
         "native",
     ),
+    "pairs": ("PairsTask",),
     "rows": ("Batch", "Row"),
     "supervised": ("SupervisedTask",),
     "task": ("Task",),
@@ -43,10 +47,13 @@ __all__ = [
     "Corpus",
     "Document",
     "Example",
+    "Examples",
     "FillInTheMiddle",
+    "GeneratedTask",
     "LanguageTask",
     "Masked",
     "Objective",
+    "PairsTask",
     "Prefix",
     "RawBytes",
     "Row",

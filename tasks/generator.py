@@ -8,12 +8,11 @@ a hash of its source: a draw that belongs elsewhere is thrown away, and splits a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import numpy as np
 
-from .example import Example
-from .rows import pad
+from .example import Examples
 from .streams import stream
 
 SPLITS = ("test", "validation", "train")
@@ -22,15 +21,15 @@ BLOCK = 1024  # training examples drawn together, so that drawing is vectorised
 PATIENCE = 64  # draws of BLOCK examples in a row without a new one before a space counts as used up
 
 # How many examples to draw from a random generator
-Draw = Callable[[np.random.Generator, int], list[Example]]
+Draw = Callable[[np.random.Generator, int], Examples]
 
 
-def fingerprints(examples: Sequence[Example]) -> np.ndarray:
+def fingerprints(examples: Examples) -> np.ndarray:
     """A 64-bit hash of every source (N,): equal for equal sources, otherwise as good as random."""
-    sources = pad([example.source for example in examples], -1)[0].numpy().astype(np.uint64) + np.uint64(1)
-    odd = stream("fingerprint").integers(0, 2**63, sources.shape[1], dtype=np.uint64) * np.uint64(
-        2
-    ) + np.uint64(1)
+    width = examples.source.shape[1]
+    inside = np.arange(width) < examples.source_lengths[:, None]
+    sources = np.where(inside, examples.source + 1, 0).astype(np.uint64)
+    odd = stream("fingerprint").integers(0, 2**63, width, dtype=np.uint64) * np.uint64(2) + np.uint64(1)
     h = mixed(sources * odd).sum(axis=1, dtype=np.uint64)  # wraps around: arithmetic modulo 2^64
     return mixed(h)
 
@@ -47,45 +46,50 @@ def belong(hashes: np.ndarray, split: str) -> np.ndarray:
     return BELONGS[hashes % np.uint64(len(BELONGS))] == SPLITS.index(split)
 
 
-def training_block(draw: Draw, names: tuple, seed: int, block: int) -> list[Example]:
+def training_block(draw: Draw, names: tuple, seed: int, block: int, *, shared: bool = False) -> Examples:
     """BLOCK training examples: a pure function of its arguments.
 
-    names: what addresses the stream, the task and its parameters. Raises ValueError where the space is so
-    small that no example of it falls to the training split.
+    names: what addresses the stream, the task and its parameters. shared: splits are not held apart.
+    Raises ValueError where the space is so small that no example of it falls to the training split.
     """
     rng = stream(*names, "train", block, seed)
-    found: list[Example] = []
+    if shared:
+        return draw(rng, BLOCK)
+    found: list[Examples] = []
     for _ in range(PATIENCE):
         drawn = draw(rng, BLOCK)
-        found += [drawn[i] for i in np.flatnonzero(belong(fingerprints(drawn), "train"))]
-        if len(found) >= BLOCK:
-            return found[:BLOCK]
+        found.append(drawn.take(np.flatnonzero(belong(fingerprints(drawn), "train"))))
+        if sum(map(len, found)) >= BLOCK:
+            return Examples.concat(found).take(slice(BLOCK))
     raise ValueError(
         f"{spelled(names)}: too few distinct examples exist to train on; enlarge the task's space"
     )
 
 
-def fixed_examples(draw: Draw, names: tuple, split: str, count: int) -> list[Example]:
+def fixed_examples(draw: Draw, names: tuple, split: str, count: int, *, shared: bool = False) -> Examples:
     """`count` distinct examples of "validation" or "test", the same for every seed.
 
     Raises ValueError where the space holds fewer.
     """
-    found: dict[int, Example] = {}
+    seen: set[int] = set()
+    found: list[Examples] = []
     block = idle = 0
-    while len(found) < count:
+    while len(seen) < count:
         drawn = draw(stream(*names, split, block), BLOCK)
         hashes = fingerprints(drawn)
-        before = len(found)
-        for i in np.flatnonzero(belong(hashes, split)):
-            found.setdefault(int(hashes[i]), drawn[i])
-        idle = idle + 1 if len(found) == before else 0
+        _, firsts = np.unique(hashes, return_index=True)
+        own = firsts if shared else firsts[belong(hashes[firsts], split)]
+        new = np.sort([i for i in own if int(hashes[i]) not in seen]).astype(np.int64)
+        seen |= {int(hashes[i]) for i in new}
+        found.append(drawn.take(new))
+        idle = 0 if len(new) else idle + 1
         if idle == PATIENCE:
             raise ValueError(
-                f"{spelled(names)}: only {len(found)} distinct examples exist for {split}, not {count}; "
+                f"{spelled(names)}: only {len(seen)} distinct examples exist for {split}, not {count}; "
                 "ask for fewer or enlarge the task's space"
             )
         block += 1
-    return list(found.values())[:count]
+    return Examples.concat(found).take(slice(count))
 
 
 def spelled(names: tuple) -> str:

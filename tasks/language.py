@@ -3,7 +3,7 @@ per byte of the same held-out windows."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -47,10 +47,6 @@ class Question:
         return self.pieces[0], self.pieces[1]
 
 
-# Nats per question, and the questions
-Costs = tuple[np.ndarray, Sequence[Question]]
-
-
 class LanguageTask(Task):
     """Text, through one tokenizer.
 
@@ -61,8 +57,8 @@ class LanguageTask(Task):
     infill_bpb        bits per byte of `scored_bytes` (up to the next boundary) in the middle of a window
     infill_context    "both" or "left": the sides of the gap that this family's objective can show
     native_loss       the objective's own loss in nats per target, on held-out windows corrupted always alike
-    documents         (test) {document: {"nats", "bytes", "infill_nats", "infill_bytes"}}, summed over its
-                      windows: what a cluster bootstrap by document resamples
+    clusters          (test) bits and scored bytes of each document, summed over its windows: what a cluster
+                      bootstrap by document resamples
 
     Bits are renormalised over ordinary tokens and count the bytes of the scored text alone.
     """
@@ -151,9 +147,6 @@ class LanguageTask(Task):
         rng = stream("corruption", seed, index)
         return self._objective.batch(windows, rng, vocab_size=self.vocab_size)
 
-    def consumed_per_batch(self, size: int) -> int:
-        return size * self.window
-
     def bytes_per_token(self) -> float:
         return self._train.bytes / self._train.tokens
 
@@ -172,7 +165,9 @@ class LanguageTask(Task):
             "native_loss": self._native_loss(model, split, quick),
         }
         if split == "test" and not quick:
-            metrics["documents"] = by_document((continued, continuations), (filled, infills))
+            metrics["clusters"] = by_document(
+                {"continuation_bpb": (continued, continuations), "infill_bpb": (filled, infills)}
+            )
         return metrics
 
     def baselines(self, split: str, *, quick: bool = False) -> dict[str, dict[str, float]]:
@@ -248,14 +243,17 @@ def bits(nats: np.ndarray, questions: Iterable[Question]) -> float:
     return float(nats.sum() / np.log(2) / sum(question.bytes for question in questions))
 
 
-def by_document(continued: Costs, filled: Costs) -> dict[str, dict[str, float]]:
-    """Costs and scored bytes, summed over the questions about each document."""
-    out: dict[str, dict[str, float]] = {}
-    for kind, (costs, questions) in (("", continued), ("infill_", filled)):
-        for nats, question in zip(costs.tolist(), questions, strict=True):
-            sums = out.setdefault(
-                question.document, {"nats": 0.0, "bytes": 0, "infill_nats": 0.0, "infill_bytes": 0}
-            )
-            sums[f"{kind}nats"] += nats
-            sums[f"{kind}bytes"] += question.bytes
-    return out
+def by_document(costs: Mapping[str, tuple[np.ndarray, Sequence[Question]]]) -> dict[str, Any]:
+    """{"names": documents, metric: {"total": bits, "count": bytes}}: of {metric: (nats, questions)}, summed
+    over the questions about each document."""
+    names = sorted({question.document for _, questions in costs.values() for question in questions})
+    place = {name: i for i, name in enumerate(names)}
+    found: dict[str, Any] = {"names": names}
+    for metric, (nats, questions) in costs.items():
+        where = [place[question.document] for question in questions]
+        scored = [question.bytes for question in questions]
+        found[metric] = {
+            "total": np.bincount(where, nats / np.log(2), len(names)).tolist(),
+            "count": np.bincount(where, scored, len(names)).tolist(),
+        }
+    return found

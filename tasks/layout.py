@@ -12,41 +12,112 @@ which is read as a token and not scored, so that no layout tells how long the an
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
+import torch
 
 from archs.contract import Family
 
-from .example import Example
-from .rows import Row
+from .example import Examples
+from .rows import IGNORE, Batch, Row
 from .tokenizer import EOS, MASK, PAD, SEP
 
 
-def layout(family: Family, example: Example, answer_len: int, start: int | None = None) -> Row:
-    """The Row by which `family` is asked `example`.
+@dataclass(frozen=True)
+class Laid:
+    """Examples as one family reads them.
+
+    tokens  (N, T), of which the first `lengths` (N,) are read; the rest is batching pad
+    at      (N, A) positions of `tokens`, of which the first `asked` (N,) are read for an answer
+    target  (N, A) the answers there
+    source  (N, S) what an encoder reads beside it, with its source_lengths (N,); else None
+    """
+
+    tokens: np.ndarray
+    lengths: np.ndarray
+    at: np.ndarray
+    target: np.ndarray
+    asked: np.ndarray
+    source: np.ndarray | None = None
+    source_lengths: np.ndarray | None = None
+
+    def batch(self, consumed: int, *, every_token: bool = False) -> Batch:
+        """All of it for one forward pass; answers are the targets.
+
+        every_token: what follows each token is a target too, except where an answer is read.
+        """
+        T = self.tokens.shape[1]
+        targets = np.full((len(self.tokens), T + 1), IGNORE)
+        if every_token:
+            follows = np.arange(1, T) < self.lengths[:, None]
+            targets[:, : T - 1] = np.where(follows, self.tokens[:, 1:], IGNORE)
+        unasked = np.arange(self.at.shape[1]) >= self.asked[:, None]
+        np.put_along_axis(targets, np.where(unasked, T, self.at), self.target, axis=1)  # these into column T
+        source = None if self.source is None else torch.from_numpy(np.ascontiguousarray(self.source))
+        return Batch(
+            torch.from_numpy(np.ascontiguousarray(self.tokens)),
+            torch.from_numpy(np.ascontiguousarray(targets[:, :T])),
+            kept(self.lengths, T),
+            source,
+            None
+            if self.source is None or self.source_lengths is None
+            else kept(self.source_lengths, self.source.shape[1]),
+            consumed,
+        )
+
+    def rows(self) -> list[Row]:
+        """Each example by itself, without batching pads."""
+        rows = []
+        for i, asked in enumerate(self.asked):
+            source = None
+            if self.source is not None and self.source_lengths is not None:
+                source = self.source[i, : self.source_lengths[i]]
+            tokens = self.tokens[i, : self.lengths[i]]
+            rows.append(Row(tokens, self.at[i, :asked], self.target[i, :asked], source))
+        return rows
+
+
+def kept(lengths: np.ndarray, width: int) -> torch.Tensor | None:
+    """(N, width) bool, False at batching pads; None where there are none."""
+    return None if (lengths == width).all() else torch.from_numpy(np.arange(width) < lengths[:, None])
+
+
+def layout(family: Family, examples: Examples, answer_len: int, start: int | None = None) -> Laid:
+    """How `family` is asked `examples`.
 
     start: id of the decoder's first token, for encoder-decoders (it is never scored).
     """
-    source, target, at = example
-    if at is not None:
-        return Row(source, at, target, source if family is Family.ENCODER_DECODER else None)
-    answer, scored = written_out(target, answer_len)
-    at = np.arange(scored)
-    if family is Family.ENCODER_DECODER:
-        return Row(np.concatenate([[start], answer[:-1]]), at, answer[:scored], source)
-    if family is Family.ENCODER:
-        tokens = np.concatenate([source, [SEP], np.full(answer_len, MASK)])
-        return Row(tokens, len(source) + 1 + at, answer[:scored])
-    return Row(np.concatenate([source, [SEP], answer[:-1]]), len(source) + at, answer[:scored])
+    lengths = examples.source_lengths
+    source = examples.source[:, : lengths.max()]
+    both = family is Family.ENCODER_DECODER
+    if examples.at is not None:
+        beside = (source, lengths) if both else (None, None)
+        return Laid(source, lengths, examples.at, examples.target, examples.target_lengths, *beside)
+    answer, asked = written_out(examples, answer_len)
+    at = np.zeros_like(answer) + np.arange(answer_len)
+    first = np.full((len(examples), 1), start if both else SEP)
+    read = np.full_like(answer, MASK) if family is Family.ENCODER else answer[:, :-1]
+    read = np.concatenate([first, read], axis=1)
+    if both:
+        return Laid(read, np.full(len(read), answer_len), at, answer, asked, source, lengths)
+    ahead = family is Family.ENCODER  # an encoder is read at its masks, a decoder one token before
+    tokens = np.full((len(examples), source.shape[1] + read.shape[1]), PAD)
+    tokens[:, : source.shape[1]] = source
+    np.put_along_axis(tokens, lengths[:, None] + np.arange(read.shape[1]), read, axis=1)
+    return Laid(tokens, lengths + read.shape[1], lengths[:, None] + ahead + at, answer, asked)
 
 
-def written_out(target: np.ndarray, answer_len: int) -> tuple[np.ndarray, int]:
-    """The answer in its constant length (answer_len,), and how many of its tokens are scored."""
-    if len(target) > answer_len:
-        raise ValueError(f"an answer of {len(target)} tokens does not fit answer_len={answer_len}")
-    answer = np.full(answer_len, PAD, dtype=np.int64)
-    answer[: len(target)] = target
-    answer[len(target) : len(target) + 1] = EOS  # nothing where the answer fills its length
-    return answer, min(len(target) + 1, answer_len)
+def written_out(examples: Examples, answer_len: int) -> tuple[np.ndarray, np.ndarray]:
+    """The answers in their constant length (N, answer_len), and how many of their tokens are scored (N,)."""
+    lengths = examples.target_lengths
+    if lengths.max() > answer_len:
+        raise ValueError(f"an answer of {lengths.max()} tokens does not fit answer_len={answer_len}")
+    answer = np.full((len(examples), answer_len + 1), PAD)
+    width = min(answer_len, examples.target.shape[1])
+    answer[:, :width] = np.where(np.arange(width) < lengths[:, None], examples.target[:, :width], PAD)
+    np.put_along_axis(answer, lengths[:, None], EOS, axis=1)  # cut off where the answer fills its length
+    return answer[:, :answer_len], np.minimum(lengths + 1, answer_len)
 
 
 def longest(family: Family, source_len: int, answer_len: int, in_place: bool) -> int:

@@ -8,14 +8,14 @@ import numpy as np
 
 from archs.contract import Family
 
-from .example import Example
-from .supervised import SupervisedTask
+from .example import Examples
+from .generated import GeneratedTask
 from .tokenizer import N_SPECIAL
 
 FILLER = 0  # the symbol that stands where nothing is said; an ordinary one
 
 
-class MQAR(SupervisedTask):
+class MQAR(GeneratedTask):
     """Key-value pairs, then some of the keys again; at each of these the model names the key's value.
 
         position  0  1  2  3  4  5  6  7  8  9 10 11
@@ -73,7 +73,7 @@ class MQAR(SupervisedTask):
             quick_examples=quick_examples,
         )
 
-    def draw(self, part: str, rng: np.random.Generator, count: int) -> list[Example]:
+    def draw(self, part: str, rng: np.random.Generator, count: int) -> Examples:
         pairs = self.pairs[self.slices.index(part)]
         V, L = self.vocab, self.length
         keys = distinct(rng, count, V // 2 - 1, pairs) + 1
@@ -90,7 +90,7 @@ class MQAR(SupervisedTask):
 
         order = np.argsort(at, axis=1)  # answers from left to right
         at, target = np.take_along_axis(at, order, 1), np.take_along_axis(values, order, 1)
-        return list(map(Example, source + N_SPECIAL, target + N_SPECIAL, at))
+        return Examples(source + N_SPECIAL, target + N_SPECIAL, at)
 
     def query_slots(self, rng: np.random.Generator, count: int, slots: int, pairs: int) -> np.ndarray:
         """(count, pairs) distinct slots: the first `pairs` of exponential clocks with rates p(i) to ring,
@@ -101,14 +101,10 @@ class MQAR(SupervisedTask):
         order = np.argsort(np.take_along_axis(ring, first, 1), axis=1)
         return np.take_along_axis(first, order, 1)
 
-    def consumed_per_batch(self, size: int) -> int:
-        self._check(size)
-        return size // len(self.pairs) * sum(self.length + n for n in self.pairs)
-
     def baselines(self, split: str, *, quick: bool = False) -> dict[str, dict[str, float]]:
         """chance: one of the values of the example, without knowing which belongs to the key asked for."""
-        asked = [len(example.target) for example in self.examples(split)]
-        return {"chance": {"accuracy": len(asked) / sum(asked)}}
+        asked = self.examples(split).target_lengths
+        return {"chance": {"accuracy": len(asked) / float(asked.sum())}}
 
 
 def distinct(rng: np.random.Generator, count: int, space: int, n: int) -> np.ndarray:

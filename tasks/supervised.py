@@ -1,13 +1,13 @@
-"""Tasks with answers: generated batches to train on, fixed examples to be judged by."""
+"""Tasks with answers: what generated tasks and labelled text share, whatever their examples are made of."""
 
 from __future__ import annotations
 
 import hashlib
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -15,31 +15,41 @@ from torch import Tensor
 
 from archs.contract import Backbone, Family
 
-from .example import Example
-from .generator import BLOCK, fixed_examples, training_block
+from .example import Example, Examples
 from .layout import asked, layout, longest
-from .rows import Batch, collate
+from .rows import Batch
 from .scoring import native_nats, per_target
+from .streams import stream
 from .task import Task
-from .tokenizer import N_SPECIAL
 
-SOLVED = 0.99  # accuracy from which a task counts as solved
+SOLVED = 0.99  # value of the primary metric from which a task that is solved or not counts as solved
+EVERY_TOKEN = "every token"  # the objective's name where not only answers are trained on
+
+
+class Judged(NamedTuple):
+    """What a model said to examples, by example: arrays (answers asked for,) in the order of `examples`.
+
+    right       whether the likeliest of the labels was the answer
+    nats        what the answer cost
+    said        the id of that likeliest label
+    confidence  its probability among the labels
+    """
+
+    right: list[np.ndarray]
+    nats: list[np.ndarray]
+    said: list[np.ndarray]
+    confidence: list[np.ndarray]
 
 
 class SupervisedTask(Task):
-    """Base of generated tasks: a subclass says how examples are drawn, and nothing else.
+    """Base of tasks with answers: a subclass says where examples come from.
 
-    Only answer tokens are trained on and scored. A prediction is the argmax over `labels`, ids that are
-    the same for every family: the whole alphabet of the task, or the label set of a classification.
-
-    save() writes nothing: the examples are made again from the configuration.
-
-    slices  names of the parts of the task that are drawn in turn and reported apart: example i of a
-            batch, of training or evaluation alike, belongs to slices[i % len(slices)].
+    Only answer tokens are trained on and scored (train_on="all" excepted, see below). A prediction is the
+    argmax over `labels`, ids that are the same for every family: the whole alphabet of the task, or the
+    label set of a classification.
     """
 
     objective = "answers"
-    primary = "accuracy"
     higher_is_better = True
 
     def __init__(
@@ -47,122 +57,160 @@ class SupervisedTask(Task):
         *,
         family: Family,
         start: int | None,
-        parameters: Mapping[str, Any],
-        alphabet: int,
+        vocab_size: int,
         source_len: int,
         answer_len: int,
         in_place: bool,
-        slices: Sequence[str],
-        validation_examples: int,
-        test_examples: int,
-        quick_examples: int,
-        labels: np.ndarray | None = None,
+        labels: np.ndarray,
+        train_on: str = "answers",
     ) -> None:
-        """parameters: what the examples depend on, by name (plain numbers). alphabet: its symbols, which
-        are the ids N_SPECIAL .. N_SPECIAL + alphabet - 1. labels: None for all of them."""
+        """source_len: of the longest source trained on. answer_len: of every answer, ends included.
+
+        train_on: "answers", or "all" for published protocols in which every token of the sequence is a
+        target; for decoders alone, since others would be shown what they are asked for.
+        """
         if family is Family.ENCODER_DECODER and not in_place and start is None:
             raise ValueError("an encoder-decoder needs arch.start, the first token that its decoder reads")
-        if min(validation_examples, test_examples, quick_examples) < len(slices):
-            raise ValueError(f"task={self.name}: every number of examples must be at least {len(slices)}")
+        if train_on not in ("answers", "all"):
+            raise ValueError(f"task.train_on={train_on} is unknown: choose answers or all")
+        if train_on == "all" and family is not Family.DECODER:
+            raise ValueError(
+                f"task.train_on=all makes every next token a target, which only a decoder can be asked; "
+                f"an {family} takes task.train_on=answers"
+            )
         self.family, self.start = family, start
-        self.answer_len = answer_len
-        self.slices = tuple(slices)
-        self.labels = np.arange(N_SPECIAL, N_SPECIAL + alphabet) if labels is None else labels
-        self.quick_examples = quick_examples
-        self.vocab_size = N_SPECIAL + alphabet
+        self.answer_len, self.in_place = answer_len, in_place
+        self.labels = labels
+        self.every_token = train_on == "all"
+        self.objective = EVERY_TOKEN if self.every_token else "answers"
+        self.primary = "accuracy" if in_place or answer_len == 1 else "exact_match"
+        self.vocab_size = vocab_size
         self.max_len = longest(family, source_len, answer_len, in_place)
         self.asked = asked(family, in_place)
-        self._names = (self.name, dict(parameters))
-        self._held = {
-            "validation": self._fixed("validation", validation_examples),
-            "test": self._fixed("test", test_examples),
-        }
-        self.digests = {"examples": digest(self._held["validation"] + self._held["test"])}
-        self._latest: tuple[tuple[int, int], list[Example]] | None = None
 
     @abstractmethod
-    def draw(self, part: str, rng: np.random.Generator, count: int) -> list[Example]:
-        """`count` examples of slice `part`; every random choice comes from `rng`."""
+    def training(self, seed: int, index: int, size: int) -> Examples:
+        """The examples of training batch number `index`: a pure function of its arguments."""
 
-    def examples(self, split: str) -> list[Example]:
-        """The fixed examples of "validation" or "test", slices in turn."""
-        return self._held[split]
+    @abstractmethod
+    def examples(self, split: str) -> Examples:
+        """The fixed examples of "validation" or "test", on which the headline metrics are made."""
+
+    def parts(self, split: str) -> Mapping[str, slice]:
+        """Which of `examples(split)` are also reported apart, by name of the part."""
+        return {}
+
+    def further(self, split: str) -> Mapping[str, Examples]:
+        """Examples beyond what is trained on, reported by name of the part and in no headline metric."""
+        return {}
+
+    def quick(self, examples: Examples) -> Examples:
+        """Those of them that the curves during training use; a task may take fewer."""
+        return examples
+
+    def names(self, split: str) -> Sequence[str]:
+        """A name per example of `examples(split)`; those of one name belong together and are one cluster."""
+        return [str(i) for i in range(len(self.examples(split)))]
 
     def batch(self, seed: int, index: int, size: int) -> Batch:
-        """Examples index * size and on of an endless training sequence, whatever the batch size."""
-        self._check(size)
-        examples = [self._training(seed, number) for number in range(index * size, (index + 1) * size)]
-        rows = [layout(self.family, example, self.answer_len, self.start) for example in examples]
-        return collate(rows, sum(len(example.source) + len(example.target) for example in examples))
+        examples = self.training(seed, index, size)
+        return self.laid(examples).batch(examples.tokens, every_token=self.every_token)
 
-    def bytes_per_token(self) -> None:
-        return None
-
-    def train_tokens(self) -> None:
-        return None
+    def laid(self, examples: Examples) -> Any:
+        """The examples as this family reads them (a layout.Laid)."""
+        return layout(self.family, examples, self.answer_len, self.start)
 
     def save(self, folder: Path) -> None:
-        pass
+        """Nothing: the examples are made again from the configuration."""
+
+    def bytes_per_token(self) -> float | None:
+        return None
+
+    def judge(self, model: Backbone, examples: Examples) -> Judged:
+        """What `model` says to each of the examples."""
+        labels = torch.as_tensor(self.labels)
+        values = per_target(model, self.laid(examples).rows(), partial(judge, labels=labels))
+        return Judged(*([rows[:, column] for rows in values] for column in range(4)))
 
     def evaluate(self, model: Backbone, split: str, *, quick: bool = False) -> dict[str, Any]:
         """accuracy over answer tokens (given the gold prefix where an answer has several and is not read
-        in place), exact_match over examples, native_loss in nats per answer token, solved (accuracy of
-        at least 0.99), and, where there are several slices, the accuracy of each."""
-        examples = self._held[split][: self.quick_examples if quick else None]
-        rows = [layout(self.family, example, self.answer_len, self.start) for example in examples]
-        judged = per_target(model, rows, partial(judge, labels=torch.as_tensor(self.labels)))
-        accuracy, loss = np.concatenate(judged).mean(axis=0).tolist()
-        metrics: dict[str, Any] = {
-            "accuracy": accuracy,
-            "exact_match": float(np.mean([row[:, 0].all() for row in judged])),
-            "native_loss": loss,
-            "solved": accuracy >= SOLVED,
-        }
-        if len(self.slices) > 1:
-            for i, part in enumerate(self.slices):
-                metrics[f"accuracy_{part}"] = float(
-                    np.concatenate(judged[i :: len(self.slices)])[:, 0].mean()
-                )
+        in place), exact_match over examples, native_loss in nats per answer token, accuracy and exact_match
+        of each part (None where the model's position table ends before it), and, for tasks that are solved
+        or not, solved. On the test split also clusters (see `clusters`)."""
+        examples = self.examples(split)
+        examples = self.quick(examples) if quick else examples
+        judged = self.judge(model, examples)
+        metrics = self.metrics(judged, examples)
+        if not quick:
+            for part, members in self.parts(split).items():
+                chosen = Judged(*(rows[members] for rows in judged))
+                metrics |= self._named(part, self.metrics(chosen, examples.take(members)))
+            for part, others in self.further(split).items():
+                metrics |= self._named(part, self._beyond(model, others))
+        if self.solved_from is not None:
+            metrics["solved"] = metrics[self.primary] >= self.solved_from
+        if split == "test" and not quick:
+            metrics["clusters"] = clusters(self.names(split), self.ratios(judged, examples))
         return metrics
 
-    def _fixed(self, split: str, count: int) -> list[Example]:
-        share = -(-count // len(self.slices))
-        parts = [
-            fixed_examples(partial(self.draw, part), (*self._names, part), split, share)
-            for part in self.slices
-        ]
-        return in_turn(parts)[:count]
+    def metrics(self, judged: Judged, examples: Examples) -> dict[str, Any]:
+        """The headline metrics, by name."""
+        found = {
+            name: total.sum() / count.sum() for name, (total, count) in self.ratios(judged, examples).items()
+        }
+        return {**{name: float(value) for name, value in found.items()}, "native_loss": mean(judged.nats)}
 
-    def _training(self, seed: int, number: int) -> Example:
-        """Training example `number`; the latest block is kept, since batches ask for one after the other."""
-        block, place = divmod(number, BLOCK * len(self.slices))
-        if self._latest is None or self._latest[0] != (seed, block):
-            parts = [
-                training_block(partial(self.draw, part), (*self._names, part), seed, block)
-                for part in self.slices
-            ]
-            self._latest = (seed, block), in_turn(parts)
-        return self._latest[1][place]
+    def ratios(self, judged: Judged, examples: Examples) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+        """{metric: (total, count)} by example (N,): the metric is sum(total) / sum(count)."""
+        right = np.array([row.sum() for row in judged.right])
+        counts = np.array([len(row) for row in judged.right])
+        return {"accuracy": (right, counts), "exact_match": ((right == counts) * 1.0, np.ones(len(right)))}
 
-    def _check(self, size: int) -> None:
-        if size % len(self.slices):
-            parts = ", ".join(self.slices)
-            raise ValueError(f"batch_size={size} is no multiple of the {len(self.slices)} slices ({parts})")
+    def _beyond(self, model: Backbone, examples: Examples) -> Mapping[str, Any]:
+        """Their metrics; empty where the model has no positions for sources as long."""
+        source_len = int(examples.source_lengths.max())
+        needed = longest(self.family, source_len, self.answer_len, self.in_place)
+        if model.max_len is not None and needed > model.max_len:
+            return {}
+        return self.metrics(self.judge(model, examples), examples)
 
-
-def in_turn(parts: Sequence[Sequence[Example]]) -> list[Example]:
-    """a0 b0 c0 a1 b1 c1 ... of parts a, b, c of equal length."""
-    return [example for group in zip(*parts, strict=True) for example in group]
+    def _named(self, part: str, metrics: Mapping[str, Any]) -> dict[str, Any]:
+        names = dict.fromkeys(["accuracy", self.primary])
+        return {f"{name}_{part}": metrics.get(name) for name in names}
 
 
 def judge(logits: Tensor, targets: Tensor, labels: Tensor) -> Tensor:
-    """(N, 2): whether the likeliest of `labels` (ids) is the target, and what the target cost in nats."""
+    """(N, 4), the columns of Judged: of each target, given logits (N, V) and the ids of the labels."""
     labels = labels.to(logits.device)
-    right = labels[logits[:, labels].argmax(dim=1)] == targets
-    return torch.stack([right.float(), native_nats(logits, targets)], dim=1)
+    confidence, place = logits[:, labels].softmax(dim=1).max(dim=1)
+    said = labels[place]
+    columns = [(said == targets).float(), native_nats(logits, targets), said.float(), confidence]
+    return torch.stack(columns, dim=1)
 
 
-def digest(examples: Sequence[Example]) -> str:
+def mean(rows: Sequence[np.ndarray]) -> float:
+    return float(np.concatenate(rows).mean())
+
+
+def clusters(names: Sequence[str], ratios: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> dict[str, Any]:
+    """What a cluster bootstrap resamples: {"names": [...], metric: {"total": [...], "count": [...]}}.
+
+    Examples of one name are summed; a metric is sum(total) / sum(count).
+    """
+    distinct = list(dict.fromkeys(names))
+    place = {name: i for i, name in enumerate(distinct)}
+    members = np.array([place[name] for name in names])
+
+    def summed(values: np.ndarray) -> list[float]:
+        return np.bincount(members, weights=values, minlength=len(distinct)).tolist()
+
+    found = {
+        metric: {"total": summed(total), "count": summed(count)} for metric, (total, count) in ratios.items()
+    }
+    return {"names": distinct, **found}
+
+
+def digest(examples: Iterable[Example]) -> str:
     """sha256 over the examples themselves: a change of generator or library that moves one shows."""
     sha = hashlib.sha256()
     for example in examples:
@@ -170,3 +218,14 @@ def digest(examples: Sequence[Example]) -> str:
             sha.update(b"-" if array is None else np.asarray(array, "<i8").tobytes())
             sha.update(b"|")
     return sha.hexdigest()
+
+
+def shuffled(names: tuple, seed: int, count: int, index: int, size: int) -> np.ndarray:
+    """Which of `count` training examples batch `index` of `size` holds: epochs one after another, each in
+    an order of its own."""
+    epochs, places = np.divmod(index * size + np.arange(size), count)
+    which = np.empty(size, dtype=np.int64)
+    for epoch in np.unique(epochs):
+        order = stream("epoch", *names, seed, int(epoch)).permutation(count)
+        which[epochs == epoch] = order[places[epochs == epoch]]
+    return which

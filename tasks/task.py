@@ -32,6 +32,7 @@ class Task(ABC):
     objective: str
     primary: str
     higher_is_better: bool
+    solved_from: float | None = None  # of a task that is solved or not: value of `primary` that solves it
 
     @abstractmethod
     def batch(self, seed: int, index: int, size: int) -> Batch:
@@ -40,9 +41,14 @@ class Task(ABC):
         Being pure, it is the same for any number of workers and after any interruption.
         """
 
-    @abstractmethod
-    def consumed_per_batch(self, size: int) -> int:
-        """Corpus tokens that every training batch of this size uses up."""
+    def typical(self, size: int, count: int) -> list[int]:
+        """Numbers of `count` training batches of `size` whose mean cost is that of the training."""
+        return list(range(count))
+
+    @classmethod
+    def wrap(cls, backbone: Backbone) -> Backbone:
+        """The backbone with whatever this task reads it through; almost always the backbone as it is."""
+        return backbone
 
     @abstractmethod
     def bytes_per_token(self) -> float | None:
@@ -56,7 +62,9 @@ class Task(ABC):
     def evaluate(self, model: Backbone, split: str, *, quick: bool = False) -> dict[str, Any]:
         """Metrics by name of `model` on "validation" or "test".
 
-        quick: on fewer windows or examples, for curves during training.
+        quick: on fewer windows or examples, for curves during training. In full on the test split also
+        "clusters": {"names": [...], metric: {"total": [...], "count": [...]}}, numerators and denominators by
+        document or example, in one order for every model, so that metric = sum(total) / sum(count).
         """
 
     @abstractmethod

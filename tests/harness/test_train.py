@@ -47,6 +47,7 @@ def test_every_family_trains_and_leaves_what_tables_and_tools_need(tiny, arch):
     assert math.isfinite(record["validation"]["infill_bpb"])
     assert {"unigram", "bigram"} <= record["baselines"].keys()
     assert record["peak_memory"] > 0
+    assert 0 < record["waiting_share"] < 1, "what fetching batches took"
     names = {path.name for path in folder_of(config).iterdir()}
     assert {"run.json", "metrics.jsonl", "config.yaml", "tokenizer.json", "model.safetensors"} <= names
     assert "last.ckpt" not in names

@@ -108,25 +108,27 @@ def test_bits_per_byte_are_the_values_computed_by_hand(make, objective, family):
     assert found["continuation_bpb"] == pytest.approx(costs["continuation"], rel=1e-5)
     assert found["infill_bpb"] == pytest.approx(costs["infill"], rel=1e-5)
     assert found["infill_context"] == objective.infill_context
-    assert {d: v["nats"] for d, v in found["documents"].items() if v["bytes"]} == pytest.approx(
-        nats, rel=1e-5
-    )
+    clusters = found["clusters"]
+    scored = clusters["continuation_bpb"]
+    bits = {d: t for d, t, n in zip(clusters["names"], scored["total"], scored["count"], strict=True) if n}
+    assert bits == pytest.approx({d: n / np.log(2) for d, n in nats.items()}, rel=1e-5)
 
 
 @pytest.mark.parametrize(("objective", "family"), PAIRS)
 def test_documents_add_up_and_quick_is_a_part(make, objective, family):
     task, model = make(objective, family), Uncounting(family, letters(), gap=99)
     found = task.evaluate(model, "test")
-    for metric, kind in (("continuation_bpb", ""), ("infill_bpb", "infill_")):
-        nats, length = (sum(d[kind + key] for d in found["documents"].values()) for key in ("nats", "bytes"))
-        assert nats / np.log(2) / length == pytest.approx(found[metric])
+    for metric in ("continuation_bpb", "infill_bpb"):
+        scored = found["clusters"][metric]
+        assert len(found["clusters"]["names"]) == len(scored["total"]) == len(scored["count"])
+        assert sum(scored["total"]) / sum(scored["count"]) == pytest.approx(found[metric])
     quick = task.evaluate(model, "test", quick=True)
-    assert "documents" not in quick
+    assert "clusters" not in quick
     few = make(objective, family, windows=SETTINGS["quick_windows"]).evaluate(model, "test")
     assert quick["continuation_bpb"] == pytest.approx(few["continuation_bpb"]), (
         "the first windows of the list"
     )
-    assert "documents" not in task.evaluate(model, "validation")
+    assert "clusters" not in task.evaluate(model, "validation")
 
 
 LETTERS = {"train": "ab", "validation": "cd", "test": "ef"}
@@ -220,7 +222,7 @@ def test_no_row_is_longer_than_declared(make, objective, family, tokenizer):
     assert max(seen) <= task.max_len
     assert batch.tokens.shape[1] <= task.max_len
     assert batch.tokens.max() < task.vocab_size
-    assert batch.consumed == task.consumed_per_batch(64) == 64 * 256
+    assert batch.consumed == 64 * 256
 
 
 @given(seed=st.integers(0, 50), index=st.integers(0, 500), size=st.integers(1, 9))

@@ -6,12 +6,25 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from archs.contract import Family
-from tasks import Example
-from tasks.layout import asked, layout, longest
+from tasks import Example, Examples
+from tasks import layout as layouts
+from tasks.layout import asked, longest
 from tasks.tokenizer import EOS, MASK, N_SPECIAL, PAD, SEP
 
 ENCODER, DECODER, ENCODER_DECODER = Family
 START = PAD
+
+
+def layout(family, example, answer_len, start=None):
+    """The row of one example, by itself and the same when laid out beside a longer one."""
+    longer = example._replace(source=np.append(example.source, [N_SPECIAL] * 3))
+    beside = layouts.layout(family, Examples.of([longer, example]), answer_len, start)
+    (row,) = layouts.layout(family, Examples.of([example]), answer_len, start).rows()
+    for one, other in zip(row, beside.rows()[1], strict=True):
+        np.testing.assert_array_equal(one, other)
+    return row
+
+
 SOURCE, TARGET, AT = np.array([201, 202, 203, 204]), np.array([301, 302]), np.array([1, 3])
 
 TABLE = [

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from archs.contract import Family, Output
-from tasks import MQAR, Example
+from tasks import MQAR, Example, Examples
 from tasks.generator import BLOCK, belong, fingerprints, fixed_examples, training_block
 from tasks.rows import IGNORE
 from tasks.tokenizer import N_SPECIAL
@@ -103,7 +103,7 @@ def test_batches_are_pure_and_the_same_for_every_family():
         assert batch.keep is None
         assert batch.tokens.min() >= N_SPECIAL
         assert batch.tokens.max() < mqar().vocab_size
-        assert batch.consumed == mqar().consumed_per_batch(8) == 8 * (32 + 4)
+        assert batch.consumed == 8 * (32 + 4)
         assert (batch.targets != IGNORE).sum() == 8 * 4
 
 
@@ -112,8 +112,8 @@ def test_held_out_examples_do_not_depend_on_the_seed_and_splits_are_disjoint():
     sources = {split: {e.source.tobytes() for e in task.examples(split)} for split in ("validation", "test")}
     assert {split: len(found) for split, found in sources.items()} == {"validation": 60, "test": 50}
     assert not sources["validation"] & sources["test"]
-    hashes = fingerprints([e for block in range(2) for e in training_block(first(task), ("t", {}), 1, block)])
-    assert belong(hashes, "train").all()
+    for block in range(2):
+        assert belong(fingerprints(training_block(first(task), ("t", {}), 1, block)), "train").all()
     assert belong(fingerprints(task.examples("test")), "test").all()
 
 
@@ -125,9 +125,8 @@ def few(space):
     """A task with `space` different sources."""
 
     def draw(rng, count):
-        return [
-            Example(np.array([N_SPECIAL + i]), np.array([N_SPECIAL])) for i in rng.integers(0, space, count)
-        ]
+        sources = N_SPECIAL + rng.integers(0, space, (count, 1))
+        return Examples(sources, np.full_like(sources, N_SPECIAL))
 
     return draw
 
@@ -137,9 +136,11 @@ def test_splits_share_a_space_by_hash():
     hashes = fingerprints(examples)
     shares = [belong(hashes, split).mean() for split in ("train", "validation", "test")]
     assert shares == pytest.approx([6 / 8, 1 / 8, 1 / 8], abs=0.02)
-    longer = [Example(np.append(e.source, N_SPECIAL), e.target) for e in examples]
+    longer = Examples.of([Example(np.append(e.source, N_SPECIAL), e.target) for e in examples])
     assert not set(hashes) & set(fingerprints(longer))
-    alone = [fingerprints([example])[0] for example in examples[:20]]
+    mixed = fingerprints(Examples.concat([examples, longer]))
+    assert mixed.tolist() == [*hashes, *fingerprints(longer)], "whatever it is padded to"
+    alone = [fingerprints(examples.take(slice(i, i + 1)))[0] for i in range(20)]
     assert alone == hashes[:20].tolist(), "whatever it is drawn with"
 
 
@@ -176,7 +177,7 @@ class Recaller(nn.Module):
 
     def __init__(self, vocab_size, guess=None):
         super().__init__()
-        self.vocab_size, self.guess = vocab_size, guess
+        self.vocab_size, self.guess, self.max_len = vocab_size, guess, None
 
     def forward(self, tokens, keep=None, *, source=None, source_keep=None, state=None):
         if source is not None:
@@ -208,7 +209,7 @@ def test_several_numbers_of_pairs_are_drawn_in_turn_and_reported_apart():
     task = mqar(pairs=[2, 8])
     batch = task.batch(1, 0, 6)
     assert (batch.targets != IGNORE).sum(dim=1).tolist() == [2, 8] * 3
-    assert batch.consumed == task.consumed_per_batch(6) == 3 * (32 + 2 + 32 + 8)
+    assert batch.consumed == 3 * (32 + 2 + 32 + 8)
     found = task.evaluate(Recaller(task.vocab_size, guess=0), "validation")
     assert (found["accuracy_pairs_2"], found["accuracy_pairs_8"]) == (1 / 2, 1 / 8)
     assert found["accuracy"] == pytest.approx(2 / 10) == task.baselines("validation")["chance"]["accuracy"]
