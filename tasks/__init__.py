@@ -9,30 +9,62 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .classification import Classification, TextTask
+    from .copying import Copy, Reverse, Sort
     from .corpus import Corpus, Document, hub, python, sotu, table, text
+    from .dyck import Dyck
     from .example import Example, Examples
     from .generated import GeneratedTask
+    from .induction import Induction
     from .language import LanguageTask
+    from .listops import ListOps
+    from .mechanistic import (
+        Compression,
+        FuzzyRecall,
+        InContextRecall,
+        Memorization,
+        NoisyRecall,
+        SelectiveCopying,
+    )
     from .mqar import MQAR
+    from .needle import Needle
     from .objectives import Causal, FillInTheMiddle, Masked, Objective, Prefix, Span, SpanPrefix, native
     from .pairs import PairsTask
+    from .pathfinder import Pathfinder
+    from .retrieval import Retrieval
     from .rows import Batch, Row
+    from .speeches import SotuDecade, SotuParty
+    from .state_tracking import ModularArithmetic, Parity
     from .supervised import SupervisedTask
     from .task import Task
     from .tokenizer import BPE, RawBytes, Tokenizer
 
 _HOME = {
+    "classification": ("Classification", "TextTask"),
+    "copying": ("Copy", "Reverse", "Sort"),
     "corpus": ("Corpus", "Document", "hub", "python", "sotu", "table", "text"),
+    "dyck": ("Dyck",),
     "example": ("Example", "Examples"),
     "generated": ("GeneratedTask",),
+    "induction": ("Induction",),
     "language": ("LanguageTask",),
+    "listops": ("ListOps",),
+    "mechanistic": (
+        *("Compression", "FuzzyRecall", "InContextRecall", "Memorization", "NoisyRecall"),
+        "SelectiveCopying",
+    ),
     "mqar": ("MQAR",),
+    "needle": ("Needle",),
     "objectives": (
         *("Causal", "FillInTheMiddle", "Masked", "Objective", "Prefix", "Span", "SpanPrefix"),
         "native",
     ),
     "pairs": ("PairsTask",),
+    "pathfinder": ("Pathfinder",),
+    "retrieval": ("Retrieval",),
     "rows": ("Batch", "Row"),
+    "speeches": ("SotuDecade", "SotuParty"),
+    "state_tracking": ("ModularArithmetic", "Parity"),
     "supervised": ("SupervisedTask",),
     "task": ("Task",),
     "tokenizer": ("BPE", "RawBytes", "Tokenizer"),
@@ -44,23 +76,44 @@ __all__ = [
     "MQAR",
     "Batch",
     "Causal",
+    "Classification",
+    "Compression",
+    "Copy",
     "Corpus",
     "Document",
+    "Dyck",
     "Example",
     "Examples",
     "FillInTheMiddle",
+    "FuzzyRecall",
     "GeneratedTask",
+    "InContextRecall",
+    "Induction",
     "LanguageTask",
+    "ListOps",
     "Masked",
+    "Memorization",
+    "ModularArithmetic",
+    "Needle",
+    "NoisyRecall",
     "Objective",
     "PairsTask",
+    "Parity",
+    "Pathfinder",
     "Prefix",
     "RawBytes",
+    "Reverse",
+    "Retrieval",
     "Row",
+    "SelectiveCopying",
+    "Sort",
+    "SotuDecade",
+    "SotuParty",
     "Span",
     "SpanPrefix",
     "SupervisedTask",
     "Task",
+    "TextTask",
     "Tokenizer",
     "hub",
     "native",

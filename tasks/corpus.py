@@ -52,7 +52,7 @@ class Corpus:
         self.name = name
         self._documents: dict[str, list[Document]] = {split: [] for split in SPLITS}
         documents = [document for document in documents if document.text]
-        split_of = _assign({document.group for document in documents}, validation, test)
+        split_of = assign_splits({document.group for document in documents}, validation, test)
         if len(split_of) < len(SPLITS):
             raise ValueError(
                 f"corpus {name} is too small to fill {', '.join(SPLITS)}: it divides into "
@@ -73,17 +73,18 @@ class Corpus:
         return self._documents[name]
 
 
-def _assign(groups: set[str], validation: float, test: float) -> dict[str, str]:
+def assign_splits(groups: set[str], validation: float, test: float) -> dict[str, str]:
     """Split of each group: its hash, read as a number in [0, 1), is below `validation`, from 1 - `test` on,
-    or between. Where chance leaves one of the three empty, the nearest group fills it."""
-    if len(groups) < len(SPLITS):
+    or between. Where chance leaves one of those asked for empty, the nearest group fills it."""
+    asked = int(validation > 0), int(test > 0)
+    if len(groups) < 1 + sum(asked):
         return dict.fromkeys(groups, "train")
     place = {g: int.from_bytes(hashlib.sha256(g.encode()).digest()[:8], "big") / 2**64 for g in groups}
     order = sorted(groups, key=lambda group: place[group])
     low = sum(place[group] < validation for group in groups)
-    low = min(max(low, 1), len(groups) - 2)
+    low = min(max(low, asked[0]), len(groups) - 1 - asked[1])
     high = sum(place[group] >= 1 - test for group in groups)
-    high = min(max(high, 1), len(groups) - 1 - low)
+    high = min(max(high, asked[1]), len(groups) - 1 - low)
     names = ["validation"] * low + ["train"] * (len(groups) - low - high) + ["test"] * high
     return dict(zip(order, names, strict=True))
 

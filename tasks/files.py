@@ -11,29 +11,30 @@ from typing import Any
 import datasets
 
 
-def existing(files: str | Sequence[str] | None) -> list[Path]:
-    """Paths that `files` stands for, sorted, each once; a glob passes over empty files and folders."""
+def existing(
+    files: str | Sequence[str] | None, key: str = "corpus.files", example: str = "books/*.txt"
+) -> list[Path]:
+    """Paths that `files` stands for, sorted, each once; a glob passes over empty files and folders.
+
+    key: what the user set them with, and an example of what it may be, for errors.
+    """
     patterns = [files] if isinstance(files, str | Path) else list(files or [])
     if not patterns:
-        raise ValueError(
-            "corpus.files is not set: give a path, a glob or a list, as in 'corpus.files=books/*.txt'"
-        )
+        raise ValueError(f"{key} is not set: give a path, a glob or a list, as in '{key}={example}'")
     found: set[Path] = set()
     for pattern in (Path(pattern).expanduser() for pattern in patterns):
         if has_magic(str(pattern)) and not pattern.exists():
             matches = [Path(match) for match in glob(str(pattern), recursive=True)]
             matches = [match for match in matches if match.is_file() and match.stat().st_size]
             if not matches:
-                raise ValueError(f"corpus.files={pattern} matches no file that holds anything")
+                raise ValueError(f"{key}={pattern} matches no file that holds anything")
             found.update(matches)
         elif not pattern.exists():
-            raise ValueError(f"corpus.files={pattern} does not exist")
+            raise ValueError(f"{key}={pattern} does not exist")
         elif pattern.is_dir():
-            raise ValueError(
-                f"corpus.files={pattern} is a folder: name the files in it, as in {pattern}/**/*.txt"
-            )
+            raise ValueError(f"{key}={pattern} is a folder: name the files in it, as in {pattern}/**/*.txt")
         elif not pattern.stat().st_size:
-            raise ValueError(f"corpus.files={pattern} is empty")
+            raise ValueError(f"{key}={pattern} is empty")
         else:
             found.add(pattern)
     return sorted(found)

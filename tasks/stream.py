@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -12,7 +12,7 @@ import numpy as np
 
 from .cache import cached
 from .corpus import Corpus
-from .streams import stream
+from .streams import sha256, stream
 from .tokenizer import BOS, EOS, Tokenizer, TokenizerSpec
 
 PREP_VERSION = 1  # raise it whenever the same corpus and tokenizer would give another file
@@ -21,12 +21,18 @@ _BATCH = 256  # documents encoded at once
 
 def fitted_tokenizer(corpus: Corpus, spec: TokenizerSpec, cache_dir: str | Path) -> Tokenizer:
     """The tokenizer that `spec` describes, fitted on the training split alone, once per corpus."""
+    texts = (document.text for document in corpus.split("train"))
+    return fitted_on(texts, corpus.digest, spec, cache_dir)
+
+
+def fitted_on(texts: Iterable[str], digest: str, spec: TokenizerSpec, cache_dir: str | Path) -> Tokenizer:
+    """The tokenizer that `spec` describes, fitted on texts, once for each digest of these."""
 
     def make(file: BinaryIO) -> dict[str, Any]:
-        file.write(spec.fit(document.text for document in corpus.split("train")).json.encode())
+        file.write(spec.fit(texts).json.encode())
         return {}
 
-    key = {"version": PREP_VERSION, "corpus": corpus.digest, "spec": spec.name}
+    key = {"version": PREP_VERSION, "corpus": digest, "spec": spec.name}
     path, _ = cached(cache_dir, "tokenizers", key, make)
     return Tokenizer.load(path)
 
@@ -111,3 +117,25 @@ def token_stream(corpus: Corpus, tokenizer: Tokenizer, split: str, cache_dir: st
     }
     path, facts = cached(cache_dir, "streams", key, make)
     return Stream(path, dtype, facts["tokens"], facts["bytes"])
+
+
+def encoded(texts: Sequence[str], tokenizer: Tokenizer, cache_dir: str | Path) -> list[np.ndarray]:
+    """The tokens of each text, (n,) uint16 or uint32, encoded once and kept under `cache_dir`."""
+    dtype = "<u2" if tokenizer.vocab_size <= 1 << 16 else "<u4"
+
+    def make(file: BinaryIO) -> dict[str, Any]:
+        lengths = []
+        for i in range(0, len(texts), _BATCH):
+            for ids in tokenizer.encode_many(texts[i : i + _BATCH]):
+                file.write(ids.astype(dtype).tobytes())
+                lengths.append(len(ids))
+        return {"lengths": lengths}
+
+    key = {
+        "version": PREP_VERSION,
+        "texts": sha256(list(texts)),
+        "tokenizer": tokenizer.digest,
+        "dtype": dtype,
+    }
+    path, facts = cached(cache_dir, "texts", key, make)
+    return np.split(np.fromfile(path, dtype), np.cumsum(facts["lengths"])[:-1])
