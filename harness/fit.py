@@ -30,6 +30,7 @@ from .callbacks import (
     StopOnSignal,
     StopWhenDiverged,
 )
+from .freezing import answers, freeze
 from .loading import init_weights
 from .memory import PeakMemory
 from .module import ENDLESS, Account, Batches, Loader, Training, derived_seed
@@ -68,12 +69,15 @@ class Run:
         backbone = task.wrap(self.plan.arch.build(task.vocab_size))
         if config["init_from"] is not None:
             init_weights(backbone, config["init_from"])
+        if config["freeze"] is not None:
+            freeze(backbone, answers(task))
         module = Training(
             backbone,
             budget=self.plan.budget,
             steps=self.plan.steps,
             optim=config["optim"],
             seed=config["seed"],
+            frozen=config["freeze"] is not None,
         )
         diverged, stopped = StopWhenDiverged(), StopOnSignal(self.checkpoint)
         trainer = self.trainer([Account(), diverged, stopped])
@@ -192,11 +196,13 @@ def start_record(planned: Plan, attempts: int) -> dict[str, Any]:
         "task": task.name,
         "objective": task.objective,
         "asked": task.asked,
+        "primary": task.primary,
         "solved_from": task.solved_from,
         "family": str(planned.arch.family),
         "seed": config["seed"],
         "size": config["size"],
         "budget": {"kind": planned.budget.kind, "amount": planned.budget.amount},
+        "match": None if planned.match is None else planned.match.record(),
         "lr": config["optim"]["lr"],
         "vocab_size": task.vocab_size,
         "parameters": describe(outline),

@@ -2,57 +2,110 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from hashlib import sha256
 from typing import Any
 
-from .identity import MATTERS, NEVER
-from .summary import Comparison, Record, Row, lookup
+from .errors import nearest
+from .identity import DEFAULTS
+from .labelling import canonical as canonical
+from .labelling import labels, rows_of, told, unequal_settings
+from .labelling import leaves as leaves
+from .summary import Comparison, Record, Row, fold_of, lookup
 
 # What must agree before two runs may share a column, and where it stands in the record.
 COMPARABLE = {
+    "task": ("config", "task"),
     "budget": ("config", "budget"),
     "size": ("config", "size"),
-    "task": ("config", "task"),
+    "match": ("config", "match"),
     "tokenizer": ("digests", "tokenizer"),
     "corpus": ("digests", "corpus"),
     "windows": ("digests", "windows"),
+    "examples": ("digests", "examples"),
 }
-
-
-def leaves(tree: Any, prefix: str = "") -> dict[str, Any]:
-    """{"a.b": value} of a nested mapping."""
-    if not isinstance(tree, Mapping):
-        return {prefix: tree}
-    flat: dict[str, Any] = {}
-    for key, value in tree.items():
-        flat |= leaves(value, f"{prefix}.{key}" if prefix else str(key))
-    return flat
-
-
-def canonical(value: Any) -> str:
-    """One string per value, whatever the order of its keys."""
-    return json.dumps(value, sort_keys=True, default=str)
+# What differs by itself where the other does: allowing one is allowing these.
+FOLLOWS = {"task": ("windows", "examples"), "corpus": ("tokenizer", "windows")}
 
 
 def compare(records: Sequence[Record]) -> list[Comparison]:
     """Groups records into tables: one per task, and more where runs must not share a column."""
     tables: list[Comparison] = []
-    for task in sorted({str(record.get("task", "unknown")) for record in records}, key=_task_order):
-        groups = _group([record for record in records if str(record.get("task", "unknown")) == task])
+    for task in sorted({task_of(record) for record in records}, key=_task_order):
+        groups = _group([record for record in records if task_of(record) == task])
         keys = [_comparable(group[0]) for group in groups]
-        tables += [
-            _comparison(task, group, _differences(key, keys)) for group, key in zip(groups, keys, strict=True)
-        ]
+        for group, key in zip(groups, keys, strict=True):
+            tables.append(_comparison(task, group, ", ".join(_differences(key, keys, COMPARABLE))))
     return tables
+
+
+def together(records: Sequence[Record], allow: Collection[str] = ()) -> Comparison:
+    """All the records in one table, for columns that the user chose.
+
+    allow: names of COMPARABLE that may differ; what differs then tells rows apart and stands in their labels.
+
+    Raises ValueError, naming it, for whatever else differs and makes a column meaningless; for a name that is
+    none of COMPARABLE; and where there are no records.
+    """
+    if not records:
+        raise ValueError("no runs to put into a table: choose others, or filter fewer out")
+    for name in allow:
+        if name not in COMPARABLE:
+            near = nearest(name, COMPARABLE)
+            hint = f"; nearest: {near}" if near else ""
+            raise ValueError(f"allow={name}: choose from {', '.join(COMPARABLE)}{hint}")
+    allowed = {*allow, *(name for key in allow for name in FOLLOWS.get(key, ()))}
+    keys = [_comparable(record) for record in records]
+    tasks = list(dict.fromkeys(task_of(record) for record in records))
+    clashes = {"task": tasks} if len(tasks) > 1 else {}
+    for name in COMPARABLE:
+        known = _known(keys, records) if COMPARABLE[name][0] == "digests" else keys
+        values = list(dict.fromkeys(", ".join(_differences(key, known, [name])) for key in known))
+        if len(values) > 1 and name not in clashes:
+            clashes[name] = values
+    if refused := {name: values for name, values in clashes.items() if name not in allowed}:
+        named = "; ".join(f"{name}: {_some(values)}" for name, values in refused.items())
+        raise ValueError(
+            f"runs that differ do not share a column ({named}): leave some out, or ask for it with "
+            f"allow=[{','.join(refused)}]"
+        )
+    differing = [name for name in clashes if COMPARABLE[name][0] == "digests"]
+    return _comparison(", ".join(tasks), records, "", differing)
+
+
+def _some(values: Sequence[str], most: int = 4) -> str:
+    return " / ".join([*values[:most], *(["..."] if len(values) > most else [])])
+
+
+def task_of(record: Record) -> str:
+    return str(record.get("task", "unknown"))
 
 
 def _task_order(task: str) -> tuple[bool, str]:
     return task != "language", task
 
 
+def _known(keys: Sequence[dict[str, Any]], records: Sequence[Record]) -> list[dict[str, Any]]:
+    """The keys of runs that lived to know their digests."""
+    return [key for key, record in zip(keys, records, strict=True) if record.get("digests")]
+
+
 def _comparable(record: Record) -> dict[str, Any]:
-    return {name: lookup(record, *path) for name, path in COMPARABLE.items()}
+    """{name of COMPARABLE: its value}, the same for all seeds and folds of a configuration.
+
+    Each fold fits its tokenizer on its own training split: there the tokenizer's specification stands for its
+    digest.
+    """
+    found: dict[str, Any] = {}
+    for name, path in COMPARABLE.items():
+        value = lookup(record, *path)
+        found[name] = told(value, name) if path[0] == "config" else value
+    if fold_of(record) is not None:
+        found["task"].pop("task.fold", None)
+        if found["tokenizer"] is not None:
+            spec = canonical(told(lookup(record, "config", "tokenizer")))
+            found["tokenizer"] = sha256(spec.encode()).hexdigest()
+    return found
 
 
 def _group(records: Sequence[Record]) -> list[list[Record]]:
@@ -63,8 +116,9 @@ def _group(records: Sequence[Record]) -> list[list[Record]]:
     groups: dict[str, list[Record]] = {}
     by_config: dict[str, str] = {}
     for record in sorted(records, key=lambda record: len(record.get("digests") or {}), reverse=True):
-        key = canonical(_comparable(record))
-        config = canonical([lookup(record, "config", name) for name in COMPARABLE])
+        found = _comparable(record)
+        key = canonical(found)
+        config = canonical({name: found[name] for name, path in COMPARABLE.items() if path[0] == "config"})
         if not record.get("digests"):
             key = by_config.get(config, key)
         by_config.setdefault(config, key)
@@ -72,40 +126,60 @@ def _group(records: Sequence[Record]) -> list[list[Record]]:
     return list(groups.values())
 
 
-def _differences(mine: Mapping[str, Any], everyone: Sequence[Mapping[str, Any]]) -> str:
-    """Names what sets one group apart: "budget.tokens=2M, tokenizer 1f3a5c7e"."""
+def _differences(
+    mine: Mapping[str, Any], everyone: Sequence[Mapping[str, Any]], names: Collection[str]
+) -> list[str]:
+    """What sets one group apart: ["budget.tokens=2M", "tokenizer 1f3a5c7e"]."""
     parts = []
-    for name, path in COMPARABLE.items():
+    for name in names:
         if len({canonical(key[name]) for key in everyone}) == 1:
             continue
-        if path[0] == "digests":
-            parts.append(f"{name} {str(mine[name])[:8]}")
+        if COMPARABLE[name][0] == "digests":
+            parts.append(f"{name} {_digest(mine[name])}")
             continue
-        flat = [leaves(key[name], name) for key in everyone]
-        keys = [
-            key
-            for key in flat[0] | leaves(mine[name], name)
-            if len({canonical(f.get(key)) for f in flat}) > 1
+        keys = dict.fromkeys(key for one in everyone for key in one[name])
+        parts += [
+            f"{key}={mine[name].get(key, DEFAULTS.get(key))}"
+            for key in keys
+            if len({canonical(one[name].get(key)) for one in everyone}) > 1
         ]
-        parts += [f"{key}={leaves(mine[name], name).get(key)}" for key in keys]
-    return ", ".join(parts)
+    return parts
 
 
-def _comparison(task: str, records: Sequence[Record], differs: str) -> Comparison:
+def _digest(value: Any) -> str:
+    """A digest to its first 8 digits; an older run may have none."""
+    return "unknown" if value is None else str(value)[:8]
+
+
+def _comparison(
+    task: str, records: Sequence[Record], differs: str, digests: Collection[str] = ()
+) -> Comparison:
+    """digests: names of COMPARABLE that differ within this table and so tell its rows apart."""
     completed = [record for record in records if record.get("status") == "completed"]
     split = "test" if completed and all(record.get("test") for record in completed) else "validation"
-    by_row: dict[str, list[Record]] = {}
-    for record in _once(records):
-        by_row.setdefault(canonical(_row_key(record)), []).append(record)
-    groups = sorted(by_row.values(), key=lambda runs: str(runs[0].get("arch")))
-    rows = []
-    for label, runs in zip(_labels(groups), groups, strict=True):
-        runs.sort(key=lambda run: int(run.get("seed", 0)))
-        rows.append(Row(label, str(runs[0].get("arch")), split, tuple(runs)))
+    once = _once(records)
+    also = {name: [_digest(_comparable(record)[name]) for record in once] for name in digests}
+    groups = rows_of(once, also)
+    more = [{name: _digest(_comparable(runs[0])[name]) for name in digests} for runs in groups]
+    folds = frozenset(fold for record in once if (fold := fold_of(record)) is not None)
+    differs = ", ".join(filter(None, (differs, _partly(once, folds))))
+    rows = [
+        Row(label, str(runs[0].get("arch")), split, tuple(runs), folds)
+        for label, runs in zip(labels(groups, more), groups, strict=True)
+    ]
     baselines: dict[str, Mapping[str, float]] = {}
     for record in completed or records:
         baselines |= lookup(record, *(("test",) if split == "test" else ()), "baselines") or {}
-    return Comparison(task, differs, split, tuple(rows), baselines, _unequal_settings(rows))
+    return Comparison(task, differs, split, tuple(rows), baselines, unequal_settings(rows))
+
+
+def _partly(records: Sequence[Record], folds: Collection[int]) -> str:
+    """Says so where a table is of some folds only: its test set is not all of the data."""
+    told = [lookup(record, "config", "task", "folds") for record in records]
+    known = max((number for number in told if isinstance(number, int)), default=0)
+    if not folds or len(folds) >= known:
+        return ""
+    return f"{'fold' if len(folds) == 1 else 'folds'} {', '.join(map(str, sorted(folds)))} of {known}"
 
 
 def _once(records: Sequence[Record]) -> list[Record]:
@@ -116,48 +190,3 @@ def _once(records: Sequence[Record]) -> list[Record]:
         if identity not in best or record.get("status") == "completed":
             best[identity] = record
     return list(best.values())
-
-
-def _row_key(record: Record) -> dict[str, Any]:
-    """Everything that makes two runs different things rather than two seeds of one."""
-    config = leaves(record.get("config") or {})
-    kept = {key: value for key, value in config.items() if not _incidental(key)}
-    return kept | {"arch": record.get("arch"), "objective": record.get("objective")}
-
-
-def _incidental(key: str) -> bool:
-    """Whether a key tells seeds, places and machines apart rather than the things compared."""
-    group, _, rest = key.partition(".")
-    if group in ("seed", "label") or key in NEVER:
-        return True
-    if group == "init_from":  # a path, which is no part of an identity; what it names is
-        return False
-    matters = MATTERS.get(group, True)
-    return not matters if isinstance(matters, bool) else rest.split(".")[0] not in matters
-
-
-def _labels(groups: Sequence[Sequence[Record]]) -> list[str]:
-    """The architecture's name, followed by what differs where a table holds it more than once."""
-    names = [str(group[0].get("arch")) for group in groups]
-    settings = [{key: canonical(value) for key, value in _row_key(group[0]).items()} for group in groups]
-    labels = []
-    for name, mine in zip(names, settings, strict=True):
-        twins = [other for arch, other in zip(names, settings, strict=True) if arch == name]
-        keys = dict.fromkeys(key for twin in twins for key in twin if len({t.get(key) for t in twins}) > 1)
-        note = ", ".join(f"{key.removeprefix('arch.')}={json.loads(mine.get(key, 'null'))}" for key in keys)
-        labels.append(f"{name} ({note})" if note else name)
-    return labels
-
-
-def _unequal_settings(rows: Sequence[Row]) -> dict[str, str]:
-    """Settings that are no part of an architecture and yet differ between rows: {key: "gpt 16, bert 8"}."""
-    configs = {row.label: leaves(row.runs[0].get("config") or {}) for row in rows}
-    keys = dict.fromkeys(key for config in configs.values() for key in config)
-    own = ("arch", "objective")  # these differ by design; the learning rate has a column
-    unequal = {}
-    for key in keys:
-        values = {label: config.get(key) for label, config in configs.items()}
-        ours = key.split(".")[0] in own or key == "optim.lr" or _incidental(key)
-        if not ours and len({canonical(value) for value in values.values()}) > 1:
-            unequal[key] = ", ".join(f"{label} {value}" for label, value in values.items())
-    return unequal

@@ -32,8 +32,11 @@ class Record(TypedDict, total=False):
     parameters   {total, non_embedding, active}
     flops        of the whole training, forward and backward; tokens and bytes: of the corpus consumed
     positions    token positions the model processed; targets: positions that were scored
-    solved_from  value of the task's primary metric that solves it; None where that is no question
+    primary      the task's first metric: it selects rates and checkpoints
+    solved_from  value of it that solves the task; None where that is no question
     waiting_share  of the training seconds that went by between two steps, waiting for data
+    match        {kind, size, target, reached, off, reference, solved}: what was made equal, and how nearly;
+                 None where widths are as written, or taken over from another run
     seconds      of training alone; peak_memory and state_bytes in bytes
     validation   {metric: value}; baselines: {row: {metric: value}}, on the same windows or examples;
     curve_baselines: on the fewer that the validations in metrics.jsonl are made on
@@ -52,10 +55,12 @@ class Record(TypedDict, total=False):
     task: str
     objective: str
     asked: str
+    primary: str
     solved_from: float | None
     waiting_share: float
     family: str
     seed: int
+    match: dict[str, Any] | None
     lr: float
     vocab_size: int
     parameters: dict[str, int]

@@ -11,37 +11,17 @@ from typing import Any
 
 import numpy as np
 
-from .statistics import Verdict, clopper_pearson, t_interval, verdict
+from .metrics import METRICS as METRICS
+from .metrics import Metric as Metric
+from .metrics import metric as metric_named
+from .metrics import part_of
+from .statistics import clopper_pearson, t_interval
+from .testset import Clusters, clusters_of, interval, joined, mean_of
+from .verdict import Verdict, verdict
 
 Record = Mapping[str, Any]
 
-
-@dataclass(frozen=True)
-class Metric:
-    """A number that means the same for every family.
-
-    minimum   smallest difference that matters
-    solved    value from which the task counts as solved, for tasks that are solved or not
-    baseline  row of the baselines that a model has to beat, by `margin`, to have left the plateau
-    """
-
-    key: str
-    title: str
-    unit: str
-    lower_is_better: bool
-    minimum: float
-    solved: float | None = None
-    baseline: str | None = None
-    margin: float = 0.0
-
-
-METRICS = (
-    Metric("continuation_bpb", "continuation", "bits/byte", True, 0.01, baseline="unigram", margin=0.02),
-    Metric("infill_bpb", "infill", "bits/byte", True, 0.01, baseline="unigram", margin=0.02),
-    Metric("accuracy", "accuracy", "%", False, 0.01),
-    Metric("exact_match", "exact match", "%", False, 0.01),
-)
-SOLVED_OR_NOT = {"mqar": 0.99}  # accuracy from which a run has solved the task
+SOLVED_OR_NOT = {"mqar": 0.99}  # of records that do not say themselves from where a run has solved its task
 SAW = {"left": "the left only", "both": "both sides"}
 
 
@@ -53,14 +33,22 @@ def lookup(record: Record, *path: str) -> Any:
     return value
 
 
+def is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value)
+
+
 @dataclass(frozen=True)
 class Row:
-    """One configuration with all its seeds; `split` says whose metrics are read."""
+    """One configuration with all its seeds and folds; `split` says whose metrics are read.
+
+    folds: those that any run of the table was for; a seed's value is pooled over them. Empty without folds.
+    """
 
     label: str
     arch: str
     split: str
     runs: tuple[Record, ...]
+    folds: frozenset[int] = frozenset()
 
     @cached_property
     def completed(self) -> list[Record]:
@@ -84,20 +72,62 @@ class Row:
     def seeds(self) -> list[int]:
         return sorted({int(run.get("seed", 0)) for run in self.runs})
 
+    @cached_property
+    def _by_seed(self) -> dict[int, list[Record]]:
+        """{seed: its completed runs}: one, or one per fold in their order; no seed that lacks a fold."""
+        found: dict[int, list[Record]] = {}
+        for run in sorted(self.completed, key=lambda run: fold_of(run) or 0):
+            found.setdefault(int(run.get("seed", 0)), []).append(run)
+        return {seed: runs for seed, runs in found.items() if self.folds <= {fold_of(run) for run in runs}}
+
     def values(self, metric: str) -> dict[int, float]:
-        """{seed: value} of the runs that were completed and have a finite one."""
+        """{seed: value} of the runs that were completed and have a finite one.
+
+        With folds, a seed's value is that of all its test sets as one: by clusters where these are known,
+        else the mean over folds. A seed that lacks a fold has none.
+        """
         found = {}
-        for run in self.completed:
-            value = lookup(run, self.split, metric)
-            if isinstance(value, int | float) and math.isfinite(value):
-                found[int(run.get("seed", 0))] = float(value)
+        for seed, runs in self._by_seed.items():
+            values = [lookup(run, self.split, metric) for run in runs]
+            if all(is_number(value) for value in values):
+                parts = self._clusters(runs, metric) if len(runs) > 1 else None
+                found[seed] = joined(parts).value if parts else sum(map(float, values)) / len(values)
         return found
+
+    def _clusters(self, runs: Iterable[Record], metric: str) -> list[Clusters] | None:
+        """Of every run, or None where one of them has none, as on validation."""
+        found = [clusters_of(run.get("test"), metric) for run in runs if self.split == "test"]
+        return [each for each in found if each] if found and all(found) else None
+
+    def clusters(self, metric: str) -> Clusters | None:
+        """The test set's clusters, seeds averaged and folds joined; None where they are not all known."""
+        if metric not in self._test_sets:
+            self._test_sets[metric] = self._test_set(metric)
+        return self._test_sets[metric]
+
+    @cached_property
+    def _test_sets(self) -> dict[str, Clusters | None]:
+        return {}
+
+    def _test_set(self, metric: str) -> Clusters | None:
+        seeds = [self._by_seed[seed] for seed in self.values(metric)]
+        parts = [self._clusters(runs, metric) for runs in seeds]
+        if not parts or not all(parts):
+            return None
+        return mean_of([joined(of) for of in parts if of])
+
+    def test_interval(self, metric: str) -> tuple[float, float] | None:
+        """95% interval of the mean over seeds for other test sets like this one (see testset.py).
+
+        None where the clusters of the test set are not known, or too few.
+        """
+        clusters = self.clusters(metric)
+        return interval(clusters) if clusters else None
 
     def mean(self, *path: str) -> float | None:
         """Mean of a number over the completed runs, or over all that have it where none was completed."""
         for runs in (self.completed, self.runs):
-            values = [lookup(run, *path) for run in runs]
-            numbers = [float(v) for v in values if isinstance(v, int | float) and math.isfinite(v)]
+            numbers = [float(value) for run in runs if is_number(value := lookup(run, *path))]
             if numbers:
                 return float(np.mean(numbers))
         return None
@@ -128,6 +158,12 @@ class Row:
         return f"{completed} of {len(self.runs)}, {others}" if others else str(completed)
 
 
+def fold_of(record: Record) -> int | None:
+    """Which fold of its task's data a run was tested on; None for a task without folds."""
+    fold = lookup(record, "config", "task", "fold")
+    return None if fold is None else int(fold)
+
+
 @dataclass(frozen=True)
 class Comparison:
     """Runs of one task that may share columns.
@@ -149,42 +185,55 @@ class Comparison:
         return f"{self.task} ({self.differs})" if self.differs else self.task
 
     @cached_property
+    def _keys(self) -> dict[str, None]:
+        """What a run or a baseline of this table has a value of, in the order met."""
+        found = dict.fromkeys(key for run in self._runs for key in (run.get(self.split) or {}))
+        return found | dict.fromkeys(key for values in self.baselines.values() for key in values)
+
+    @cached_property
     def metrics(self) -> list[Metric]:
         """Those that a run or a baseline of this table has, in their usual order."""
-        found = {key for run in self._runs for key in (run.get(self.split) or {})}
-        found |= {key for values in self.baselines.values() for key in values}
-        return [metric for metric in METRICS if metric.key in found]
+        return [metric for metric in METRICS if metric.key in self._keys]
+
+    @cached_property
+    def parts(self) -> dict[tuple[str, str], dict[float, Metric]]:
+        """{(metric, axis): {number: metric}}: what is reported apart, such as accuracy by length."""
+        found: dict[tuple[str, str], dict[float, Metric]] = {}
+        for key in self._keys:
+            if (part := part_of(key)) and (metric := metric_named(key)):
+                found.setdefault(part[:2], {})[part[2]] = metric
+        return {axis: dict(sorted(by_number.items())) for axis, by_number in found.items()}
 
     @property
     def _runs(self) -> Iterable[Record]:
         return (run for row in self.rows for run in row.runs)
 
-    @property
+    @cached_property
     def solved_from(self) -> float | None:
-        return SOLVED_OR_NOT.get(self.task)
+        """Value of `primary` from which a run has solved the task; None where that is no question."""
+        told = {run["solved_from"] for run in self._runs if run.get("solved_from") is not None}
+        return max(told) if told else SOLVED_OR_NOT.get(self.task)
+
+    @cached_property
+    def primary(self) -> str:
+        """The metric that a task of answers is solved by: what its records say, or accuracy."""
+        return str(next((run["primary"] for run in self._runs if run.get("primary")), "accuracy"))
 
     @cached_property
     def verdicts(self) -> dict[str, Verdict]:
         """Per metric, who won or why nobody did. A row that failed has no values, and says so there."""
-        return {metric.key: self._verdict(metric) for metric in self.metrics}
+        return {metric.key: self.verdict(metric) for metric in self.metrics}
 
-    def _verdict(self, metric: Metric) -> Verdict:
+    def verdict(self, metric: Metric) -> Verdict:
+        """Who won the column of a metric, which may be a part's, or why nobody did."""
         may_compare = None
         if metric.key == "infill_bpb":
             may_compare = {row.label: SAW.get(row.infill_context, row.infill_context) for row in self.rows}
-        results = {}
-        for row in self.rows:
-            results[row.label] = dict.fromkeys(row.seeds, math.nan) | row.values(metric.key)
-        unit = " points" if metric.unit == "%" else f" {metric.unit}"
-        scale = 100 if metric.unit == "%" else 1
-        scaled = {row: {seed: scale * value for seed, value in of.items()} for row, of in results.items()}
-        return verdict(
-            scaled,
-            lower_is_better=metric.lower_is_better,
-            minimum=scale * metric.minimum,
-            unit=unit,
-            may_compare=may_compare,
-        )
+        results = {
+            row.label: dict.fromkeys(row.seeds, math.nan) | row.values(metric.key) for row in self.rows
+        }
+        test_sets = {row.label: row.clusters(metric.key) for row in self.rows}
+        return verdict(results, metric, test_sets=test_sets, may_compare=may_compare)
 
     def plateau(self, row: Row, metric: Metric) -> str | None:
         """The mark of a row that has not learned yet what this metric asks, or None."""
@@ -194,10 +243,10 @@ class Comparison:
         floor = self.baselines.get(metric.baseline or "", {}).get(metric.key)
         if floor is not None and float(np.mean(values)) > floor - metric.margin:
             return f"no better than {metric.baseline} at this budget"
-        if self.solved_from is not None and metric.key == "accuracy":
+        if self.solved_from is not None and metric.key == self.primary:
             median = float(np.median(values))
             if median < self.solved_from:
                 chance = self.baselines.get("chance", {}).get(metric.key, math.nan)
                 stuck = abs(median - chance) <= 0.05  # it knows the answers given, not which goes with which
-                return "recall not solved" + (" (plateau of chance)" if stuck else "")
+                return "not solved" + (" (plateau of chance)" if stuck else "")
         return None

@@ -1,0 +1,169 @@
+"""What makes two runs different rows of a table rather than seeds of one, and what rows are called."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import PurePath
+from typing import Any
+
+from .identity import DEFAULTS, MATTERS, NEVER
+from .summary import Record, Row, fold_of
+
+AXES = ("size", "budget", "task", "init_from")  # what a study varies by; widths and rates follow from these
+SHORT = ("arch", "task", "budget")  # groups whose name a label leaves out
+_RUN = re.compile(r"(.+)-s\d+-[0-9a-f]{12}")  # the folder of a run: its name, its seed, its identity
+
+
+def leaves(tree: Any, prefix: str = "") -> dict[str, Any]:
+    """{"a.b": value} of a nested mapping."""
+    flat: dict[str, Any] = {}
+    _gather(tree, prefix, flat)
+    return flat
+
+
+def _gather(tree: Any, prefix: str, flat: dict[str, Any]) -> None:
+    if not isinstance(tree, Mapping):
+        flat[prefix] = tree
+        return
+    for key, value in tree.items():
+        _gather(value, f"{prefix}.{key}" if prefix else str(key), flat)
+
+
+def told(tree: Any, prefix: str = "") -> dict[str, Any]:
+    """The leaves that say something: a key that an older run did not have yet is as good as its default."""
+    return {key: v for key, v in leaves(tree, prefix).items() if v is not None and v != DEFAULTS.get(key)}
+
+
+def canonical(value: Any) -> str:
+    """One string per value, whatever the order of its keys."""
+    return json.dumps(value, sort_keys=True, default=str)
+
+
+def row_key(record: Record) -> dict[str, Any]:
+    """Everything that makes two runs different things rather than two seeds, or two folds, of one."""
+    kept = {key: value for key, value in told(record.get("config") or {}).items() if not incidental(key)}
+    if "init_from" in kept:
+        kept["init_from"] = pretrained_name(str(kept["init_from"]))
+    return kept | {"arch": record.get("arch"), "objective": record.get("objective")}
+
+
+@cache
+def incidental(key: str) -> bool:
+    """Whether a key tells seeds, folds, places and machines apart rather than the things compared."""
+    group, _, rest = key.partition(".")
+    if group in ("seed", "label") or key in NEVER or key == "task.fold":
+        return True
+    if group == "init_from":  # a path, which is no part of an identity; what it names is
+        return False
+    matters = MATTERS.get(group, True)
+    return not matters if isinstance(matters, bool) else rest.split(".")[0] not in matters
+
+
+def pretrained_name(path: str) -> str:
+    """What all seeds of a fine-tuned row start from: the run's name without its seed and identity."""
+    name = PurePath(path).name
+    found = _RUN.fullmatch(name)
+    return found[1] if found else name
+
+
+def rows_of(records: Sequence[Record], also: Mapping[str, Sequence[str]]) -> list[list[Record]]:
+    """The records as rows, each in the order of its seeds and folds; `also`: what else tells rows apart, a
+    value per record under each name."""
+    by_row: dict[str, list[Record]] = {}
+    for place, record in enumerate(records):
+        key = row_key(record) | {name: values[place] for name, values in also.items()}
+        by_row.setdefault(canonical(key), []).append(record)
+    rows = [copy for runs in by_row.values() for copy in _copies(runs)]
+    for runs in rows:
+        runs.sort(key=lambda run: (int(run.get("seed", 0)), fold_of(run) or 0))
+    return sorted(rows, key=lambda runs: name_of(runs[0]))
+
+
+def _copies(runs: Sequence[Record]) -> list[list[Record]]:
+    """Runs of one configuration that differ in what it does not say, as a plugin's source: one row each."""
+    copies: list[list[Record]] = []
+    seen: dict[tuple[Any, Any], int] = {}
+    for run in sorted(runs, key=lambda run: str(run.get("started", ""))):
+        place = seen.setdefault((run.get("seed"), fold_of(run)), 0)
+        seen[run.get("seed"), fold_of(run)] += 1
+        copies += [[]] if place == len(copies) else []
+        copies[place].append(run)
+    return copies
+
+
+def name_of(record: Record) -> str:
+    """What a study calls a run's row: its label there, or else the architecture's name."""
+    config = record.get("config")
+    label = record.get("label") or (config.get("label") if isinstance(config, Mapping) else None)
+    return str(label or record.get("arch"))
+
+
+def labels(rows: Sequence[Sequence[Record]], also: Sequence[Mapping[str, str]]) -> list[str]:
+    """A name per row, followed by what differs where a table holds the name more than once.
+
+    also: per row, what is not in its configuration and tells it apart.
+    """
+    names = [name_of(runs[0]) for runs in rows]
+    settings = [
+        {key: canonical(value) for key, value in (row_key(runs[0]) | dict(more)).items()}
+        for runs, more in zip(rows, also, strict=True)
+    ]
+    twins: dict[str, list[dict[str, str]]] = {}
+    for name, mine in zip(names, settings, strict=True):
+        twins.setdefault(name, []).append(mine)
+    telling = {name: _telling(of) for name, of in twins.items()}
+    found: list[str] = []
+    for name, mine in zip(names, settings, strict=True):
+        note = ", ".join(f"{_short(key)}={_shown(mine.get(key), key)}" for key in telling[name])
+        label = f"{name} ({note})" if note else name
+        again = sum(each == label or each.startswith(f"{label} [") for each in found)
+        found.append(f"{label} [{again + 1}]" if again else label)
+    return found
+
+
+def _telling(twins: Sequence[Mapping[str, str]]) -> list[str]:
+    """The keys that twins differ in: axes of the study first, without what follows from those before."""
+    keys = dict.fromkeys(key for twin in twins for key in twin if len({t.get(key) for t in twins}) > 1)
+    axes = [key for key in keys if key.split(".")[0] in AXES]
+    others = [key for key in keys if key not in axes and not (_arch(key) and _follows(key, axes, twins))]
+    kept = axes + others
+    rest = [key for key in kept if key != "optim.lr"]
+    return rest if "optim.lr" in kept and _follows("optim.lr", rest, twins) else kept
+
+
+def _arch(key: str) -> bool:
+    return key.startswith("arch.")
+
+
+def _follows(key: str, others: Sequence[str], twins: Sequence[Mapping[str, str]]) -> bool:
+    """Whether the others, which differ, leave nothing to tell: equal in them is equal in this one."""
+    values = {tuple(twin.get(other) for other in others): set[str | None]() for twin in twins}
+    for twin in twins:
+        values[tuple(twin.get(other) for other in others)].add(twin.get(key))
+    return bool(others) and all(len(found) == 1 for found in values.values())
+
+
+def _short(key: str) -> str:
+    group, _, rest = key.partition(".")
+    return rest if group in SHORT and rest else key
+
+
+def _shown(value: str | None, key: str) -> Any:
+    return DEFAULTS.get(key, "none") if value is None else json.loads(value)
+
+
+def unequal_settings(rows: Sequence[Row]) -> dict[str, str]:
+    """Settings that are no part of an architecture and yet differ between rows: {key: "gpt 16, bert 8"}."""
+    configs = {row.label: told(row.runs[0].get("config") or {}) for row in rows}
+    keys = dict.fromkeys(key for config in configs.values() for key in config)
+    own = ("arch", "objective", "init_from")  # these differ by design; the learning rate has a column
+    unequal = {}
+    for key in keys:
+        values = {label: config.get(key, DEFAULTS.get(key)) for label, config in configs.items()}
+        ours = key.split(".")[0] in own or key == "optim.lr" or incidental(key)
+        if not ours and len({canonical(value) for value in values.values()}) > 1:
+            unequal[key] = ", ".join(f"{label} {value}" for label, value in values.items())
+    return unequal

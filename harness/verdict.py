@@ -1,0 +1,142 @@
+"""Who won a column of a table, or why nobody did.
+
+Seeds tell how a result varies when models are trained again. They are all judged on one test set, which may
+suit one architecture and not another: with enough seeds that difference is as significant as one pleases,
+and gone with the next test set. So where the test set's clusters are known, its error enters the test of each
+pair (statistics.paired_p_everywhere); where it is not, as on validation, the reason says that seeds alone
+speak. What either rule does to equal architectures: results/reference/simulation/report.md.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+
+from .metrics import Metric
+from .statistics import CONFIDENCE, holm, paired_p, paired_p_everywhere, plural
+from .testset import Clusters, paired_error
+
+SEEDS_NEEDED = 3
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Who won a column, or why nobody did.
+
+    winners   names of the rows that may be called best: one per set of rows that may be compared
+    reason    one line for the footer
+    """
+
+    winners: tuple[str, ...]
+    reason: str
+
+
+@dataclass(frozen=True)
+class Column:
+    """What the rows that may be compared have in a column, and the tests between all of its pairs.
+
+    values    {row: value per seed, NaN where there is none}
+    seeds_p   {pair: p-value over seeds}; p: the same with the test set's error, adjusted by Holm over `pairs`
+    errors    {pair: standard error of their difference over test sets}, of pairs where it is known
+    """
+
+    metric: Metric
+    seeds: Sequence[int]
+    values: Mapping[str, Sequence[float]]
+    seeds_p: Mapping[tuple[str, str], float]
+    p: Mapping[tuple[str, str], float]
+    errors: Mapping[tuple[str, str], float]
+
+
+def verdict(
+    results: Mapping[str, Mapping[int, float]],
+    metric: Metric,
+    *,
+    test_sets: Mapping[str, Clusters | None] | None = None,
+    may_compare: Mapping[str, str] | None = None,
+    alpha: float = 1 - CONFIDENCE,
+) -> Verdict:
+    """Names a winner only where the column supports one.
+
+    results          {row: {seed: value}}; missing or not finite: a run without a result
+    test_sets        {row: the metric by cluster of the test set, seeds averaged}
+    may_compare      {row: what it saw}; rows that saw different things are never compared
+
+    A winner beats every row it may be compared with: every paired test rejects after Holm's adjustment over
+    all pairs of the column, every difference of means exceeds the metric's minimum, no seed is missing on
+    either side, and there are at least three seeds.
+    """
+    may_compare = may_compare or dict.fromkeys(results, "")
+    seeds = sorted({seed for values in results.values() for seed in values})
+    pairs = [(a, b) for a, b in combinations(results, 2) if may_compare[a] == may_compare[b]]
+    if not pairs:
+        return Verdict((), "no winner named: nothing to compare with")
+    if len(seeds) < SEEDS_NEEDED:
+        return Verdict((), f"no winner named: {plural(len(seeds), 'seed')}, {SEEDS_NEEDED} needed")
+    values = {row: [of.get(seed, math.nan) for seed in seeds] for row, of in results.items()}
+    column = _tested(metric, seeds, values, pairs, test_sets or {})
+    winners, lines = [], []
+    for saw in dict.fromkeys(may_compare[a] for a, _ in pairs):
+        winner, line = _best_of([row for row in results if may_compare[row] == saw], column, alpha)
+        winners += [winner] if winner else []
+        lines.append(f"among those that saw {saw}, {line}" if saw else line)
+    return Verdict(tuple(winners), "; ".join(lines))
+
+
+def _tested(
+    metric: Metric,
+    seeds: Sequence[int],
+    values: Mapping[str, Sequence[float]],
+    pairs: Sequence[tuple[str, str]],
+    test_sets: Mapping[str, Clusters | None],
+) -> Column:
+    """All pairs tested; one that lacks a seed cannot be, and still counts in Holm's adjustment."""
+    alone, everywhere, errors = [], [], {}
+    for pair in pairs:
+        a, b = (values[row] for row in pair)
+        whole = bool(np.isfinite([a, b]).all())
+        alone.append(paired_p(a, b) if whole else 1.0)
+        first, second = (test_sets.get(row) for row in pair)
+        error = paired_error(first, second) if first is not None and second is not None else None
+        if error is None or first is None or not whole:
+            everywhere.append(alone[-1])
+            continue
+        errors[pair] = error
+        everywhere.append(paired_p_everywhere(a, b, error, len(first)))
+    adjusted = dict(zip(pairs, holm(everywhere), strict=True))
+    return Column(metric, seeds, values, dict(zip(pairs, holm(alone), strict=True)), adjusted, errors)
+
+
+def _best_of(rows: Sequence[str], column: Column, alpha: float) -> tuple[str | None, str]:
+    for row in rows:
+        pairs = zip(column.seeds, column.values[row], strict=True)
+        missing = [seed for seed, value in pairs if not math.isfinite(value)]
+        if missing:
+            return None, f"no winner named: {row} has no result for seed {', '.join(map(str, missing))}"
+    metric = column.metric
+    means = {row: float(np.mean(column.values[row])) for row in rows}
+    best, *others = sorted(rows, key=lambda row: means[row] if metric.lower_is_better else -means[row])
+    closest = min(others, key=lambda row: abs(means[row] - means[best]))
+    gap = abs(means[closest] - means[best])
+    if gap <= metric.minimum:
+        return None, (
+            f"no winner named: {best} is ahead of {closest} by {metric.scale * gap:.2g} {metric.difference}, "
+            f"more than {metric.scale * metric.minimum:g} needed"
+        )
+    met = [(best, other) if (best, other) in column.p else (other, best) for other in others]
+    doubtful = max(met, key=column.p.__getitem__)
+    against = doubtful[0] if doubtful[1] == best else doubtful[1]
+    if column.p[doubtful] >= alpha:
+        why = f"no winner named: {best} against {against}, Holm-adjusted p = {column.p[doubtful]:.2g}"
+        if column.seeds_p[doubtful] < alpha:
+            error = f"{metric.scale * column.errors[doubtful]:.2g} {metric.difference}"
+            why += f" with the test set's error of {error} ({column.seeds_p[doubtful]:.2g} over seeds alone)"
+        return None, why
+    tests = f"Holm over {plural(len(column.p), 'pair')}: largest p = {column.p[doubtful]:.2g}"
+    known = all(pair in column.errors for pair in met)
+    scope = "seeds and test set" if known else "seeds alone: the error of the evaluated examples is not known"
+    return best, f"{best} is best (paired t tests, {tests}; over {scope})"
