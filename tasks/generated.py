@@ -72,6 +72,8 @@ class GeneratedTask(SupervisedTask):
             labels=symbols(alphabet, ends=not in_place and answer_len > 1) if labels is None else labels,
             train_on=train_on,
         )
+        if self.test_is_training_map:
+            self.asked += ", what was shown"
         self.slices, self.beyond = tuple(slices), tuple(beyond)
         self.quick_examples = quick_examples
         self.curriculum = curriculum
@@ -123,7 +125,10 @@ class GeneratedTask(SupervisedTask):
     def train_tokens(self) -> int | None:
         if self.train_examples is None:
             return None
-        return sum(part.tokens for part in self._training_set(0).values())
+        seed = (
+            0 if self._epoch is None else self._epoch[0]
+        )  # seeds differ in what they hold, hardly in how much
+        return sum(part.tokens for part in self._training_set(seed).values())
 
     def typical(self, size: int, count: int) -> list[int]:
         """A curriculum's batches change along an epoch, so that they are looked at evenly over one."""

@@ -8,6 +8,8 @@
 
 `answer_len` is a constant of the task. A shorter answer ends in <eos>, which is scored, then <pad>,
 which is read as a token and not scored, so that no layout tells how long the answer is.
+
+One task has a layout of its own, the `bottleneck` of compression: see bottleneck.py.
 """
 
 from __future__ import annotations

@@ -155,6 +155,43 @@ def test_a_space_too_small_is_refused():
     assert len(training_block(few(2000), ("tiny", {}), 1, 0)) == BLOCK
 
 
+SEGMENTS = {"segments": [[16, 2], [32, 4], [32, 8]], "beyond": [[32, 2], [48, 12]]}
+
+
+def test_segments_are_points_of_length_and_pairs():
+    task = mqar(**SEGMENTS)
+    assert task.slices == ("length_16_pairs_2", "length_32_pairs_4", "length_32_pairs_8")
+    assert task.max_len == 32, "what is trained on"
+    shapes = [(len(e.source), len(e.target)) for e in task.examples("test")]
+    assert shapes[:6] == [(16, 2), (32, 4), (32, 8)] * 2
+    batch = task.batch(1, 0, 6)
+    assert batch.tokens.shape == (6, 32)
+    assert (batch.targets != IGNORE).sum(dim=1).tolist() == [2, 4, 8] * 2
+    assert batch.keep.sum(dim=1).tolist() == [16, 32, 32] * 2
+    further = task.further("test")
+    assert {name: e.source.shape[1] for name, e in further.items()} == {
+        "length_32_pairs_2": 32,
+        "length_48_pairs_12": 48,
+    }
+    found = task.evaluate(Recaller(task.vocab_size), "test")
+    assert found["accuracy_length_48_pairs_12"] == found["accuracy_length_16_pairs_2"] == 1.0
+
+
+def test_points_beyond_change_nothing_that_is_trained_on():
+    task = mqar(beyond=[[32, 8], [48, 12]])
+    assert checksum(task.batch(1, 3, 8)) == checksum(mqar().batch(1, 3, 8))
+    assert task.beyond == ("pairs_8", "length_48_pairs_12")
+
+
+def test_a_curriculum_walks_from_easy_to_hard_in_every_epoch():
+    task = mqar(**SEGMENTS, train_examples=[24, 8, 20], curriculum=True)
+    shapes = [task.batch(1, index, 8).tokens.shape[1] for index in range(12)]
+    pairs = [int((task.batch(1, index, 8).targets != IGNORE).sum()) // 8 for index in range(12)]
+    assert shapes == [16, 16, 16, 32, 32, 32] * 2
+    assert pairs == [2, 2, 2, 4, 8, 8] * 2
+    assert checksum(task.batch(1, 1, 8)) == checksum(task.batch(1, 7, 8)), "the same order in every epoch"
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -164,6 +201,19 @@ def test_a_space_too_small_is_refused():
         ({"pairs": 0}, r"task.pairs=\[0\]"),
         ({"power_a": 0}, "task.power_a=0 must be positive"),
         ({"quick_examples": 0}, "number of examples"),
+        ({"segments": []}, r"task.pairs=\[\]: at least one pair"),
+        ({"segments": [[32, 4, 100]]}, r"task.segments holds \[32, 4, 100\]: each must be \[length, pairs\]"),
+        ({"segments": [32, 4]}, "task.segments holds 32: each must be"),
+        ({"beyond": [["a", 4]]}, "task.beyond holds"),
+        ({"beyond": [[34, 9]]}, "task.length=34 must be even and at least 36"),
+        ({"beyond": [[32, 4]]}, "name a point .* twice"),
+        ({"pairs": [4, 4]}, "name a point .* twice"),
+        (
+            {"train_examples": [8, 8]},
+            r"task.train_examples=\[8, 8\] must be .* each of the 1 slices \(pairs_4\)",
+        ),
+        ({"train_examples": 0}, "task.train_examples=0 must be a number of at least 1"),
+        ({"curriculum": True}, "task.curriculum needs task.train_examples"),
     ],
 )
 def test_impossible_parameters_are_refused_in_one_line(changes, message):
