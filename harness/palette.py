@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
+
+from .summary import Row
 
 
 class Colour(NamedTuple):
@@ -59,6 +62,26 @@ def look(arch: str, twin: int = 0) -> Look:
         MARKERS[(slot + twin) % len(MARKERS)],
         DASHES[(slot + twin) % len(DASHES)],
     )
+
+
+def styles(archs: Mapping[str, str]) -> dict[str, Look]:
+    """A look for every name in one plot, given {name: architecture}.
+
+    Names of one architecture share its colour, and so may those of two; they differ in dash and marker.
+    """
+    twins: Counter[str] = Counter()
+    found = {}
+    for name, arch in archs.items():
+        color = look(arch).color
+        found[name] = look(arch, twins[color])
+        twins[color] += 1
+    return found
+
+
+def looks(rows: Sequence[Row]) -> Iterator[tuple[Row, Look]]:
+    """Each row with its look in a plot of all of them."""
+    of = styles({row.label: row.arch for row in rows})
+    return ((row, of[row.label]) for row in rows)
 
 
 def css(colours: Iterable[Colour] = COLOURS, dark: bool = False) -> str:

@@ -2,28 +2,23 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
-import jinja2
-import yaml
-from markupsafe import Markup
 from omegaconf import DictConfig
 from rich.console import Console
 
-from . import plots, tables
-from .collect import COMMAND, Collected, collect
-from .errors import one_line_errors
-from .frame import frame
-from .grouping import compare
-from .palette import adaptive, css, look, standalone
-from .statistics import plural
-from .summary import SAW, Comparison, Row
+from . import frame, latex, render
+from .collect import COMMAND, collect
+from .content import Content, gather, lead
+from .errors import nearest, one_line_errors
+from .palette import standalone
+from .selection import Selection
+from .strict import as_dict
+from .tables import Grid
 
-DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)  # the C one, where PyYAML was built with it
-FORMATS = ("terminal", "markdown", "csv", "html")
+FORMATS = ("terminal", "markdown", "csv", "latex", "html")
+EVERYTHING, CHOSEN = ("report", "plots"), ("chosen", "chosen")  # names of the files, and of the plots' folder
 
 
 def run(config: DictConfig) -> int:
@@ -31,7 +26,9 @@ def run(config: DictConfig) -> int:
     root = Path(config.results_dir)
     root = root if config.study_name is None else root / config.study_name
     with one_line_errors():
-        written = build(root, None if config.out is None else Path(config.out), formats=config.formats)
+        selection = Selection.of(as_dict(config))
+        out = None if config.out is None else Path(config.out)
+        written = build(root, out, formats=config.formats, selection=selection)
     if "terminal" not in config.formats:  # which names them itself
         for path in written:
             print(path)
@@ -44,36 +41,49 @@ def build(
     *,
     command: str | None = None,
     formats: Collection[str] = FORMATS,
+    selection: Selection | None = None,
 ) -> list[Path]:
     """Report the runs under `root` into the folder `out` (default: `root`); returns the files written.
 
-    Writes report.md with plots/*.svg, report.csv and report.html, as `formats` asks, and no other file.
+    Writes report.md with plots/*.svg, report.csv, report.tex and report.html, as `formats` asks, and no
+    other file. What a selection chooses is chosen.md with chosen/*.svg, and so on, beside the full report.
     command: what made the study; kept in command.txt, so that later reports can show it.
-    Raises ValueError for an unknown format or a folder without records.
+    Raises ValueError for an unknown format, a folder without records, or a selection that cannot be.
     """
-    if unknown := set(formats) - set(FORMATS):
-        raise ValueError(f"formats: {', '.join(sorted(unknown))} is none of {', '.join(FORMATS)}")
-    root = Path(root)
-    out = root if out is None else Path(out)
+    if unknown := sorted(set(formats) - set(FORMATS)):
+        near = nearest(unknown[0], FORMATS)
+        hint = f"; nearest: {near}" if near else ""
+        raise ValueError(f"formats: {', '.join(unknown)} is none of {', '.join(FORMATS)}{hint}")
+    root, selection = Path(root), selection or Selection()
     if command is not None:
         root.mkdir(parents=True, exist_ok=True)
         (root / COMMAND).write_text(command + "\n", encoding="utf-8")
-    found = collect(root)
-    comparisons = compare(found.records)
+    content = gather(root.name, collect(root), selection, drawn=bool({"markdown", "html"} & set(formats)))
+    names = EVERYTHING if selection == Selection() else CHOSEN
+    return list(write(content, root if out is None else Path(out), formats, *names))
+
+
+def write(content: Content, out: Path, formats: Collection[str], name: str, folder: str) -> Iterable[Path]:
+    """The files of a report, one by one as they are written; last of all the tables on the terminal."""
     written: list[Path] = []
-    if {"markdown", "html"} & set(formats):
-        drawn = [plots.plots(each, stem) for each, stem in zip(comparisons, stems(comparisons), strict=True)]
-        measured = plots.bench_plots(found.points)
     if "markdown" in formats:
-        for plot in [*(plot for some in drawn for plot in some), *measured]:
-            written.append(_write(out / "plots" / f"{plot.name}.svg", standalone(plot.svg)))
-        written.append(_write(out / "report.md", markdown(root.name, found, comparisons, drawn, measured)))
+        from .markdown import markdown
+
+        plots = [*content.overview, *(p for each in content.sections for p in each.plots), *content.measured]
+        for plot in plots:
+            written.append(_write(out / folder / f"{plot.name}.svg", standalone(plot.svg)))
+        written.append(_write(out / f"{name}.md", markdown(content, folder)))
     if "csv" in formats:
-        written.append(_write(out / "report.csv", frame(comparisons).to_csv(index=False)))
+        lines = frame.grid_lines(content.chosen.grid) if content.chosen else frame.lines(content.comparisons)
+        written.append(_write(out / f"{name}.csv", frame.to_csv(lines)))
+    if "latex" in formats:
+        written.append(_write(out / f"{name}.tex", tex(content)))
     if "html" in formats:
-        written.append(_write(out / "report.html", html(root.name, found, comparisons, drawn, measured)))
+        from .page import page
+
+        written.append(_write(out / f"{name}.html", page(content)))
     if "terminal" in formats:
-        terminal(found, comparisons, written)
+        terminal(content, [path for path in written if path.suffix != ".svg"])
     return written
 
 
@@ -83,158 +93,41 @@ def _write(path: Path, text: str) -> Path:
     return path
 
 
-def stems(comparisons: Sequence[Comparison]) -> list[str]:
-    """A file name stem per table: the task, numbered where a task has several tables."""
-    tasks = [re.sub(r"[^\w-]+", "-", each.task) for each in comparisons]
-    return [t if tasks.count(t) == 1 else f"{t}-{tasks[: i + 1].count(t)}" for i, t in enumerate(tasks)]
+def grids(content: Content) -> Iterable[tuple[str, str, Grid, Sequence[str]]]:
+    """Every table of a report: (title, name, grid, lines below it)."""
+    if content.chosen:
+        yield content.chosen.title, "chosen", content.chosen.grid, content.chosen.footer
+    if content.side:
+        yield "Tasks side by side", "tasks", content.side.grid, content.side.footer
+    for each in content.sections:
+        title = each.comparison.title
+        yield title, f"{each.stem}-quality", each.quality, each.remarks
+        yield f"{title}: what it took", f"{each.stem}-cost", each.cost, each.cost_remarks
+    for sweep, grid in content.trials:
+        yield f"Trials of {sweep.study}'s sweep, on validation", f"{sweep.study}-trials", grid, ()
 
 
-def terminal(found: Collected, comparisons: Iterable[Comparison], written: Sequence[Path]) -> None:
+def tex(content: Content) -> str:
+    """All tables of a report for LaTeX, each a float with caption and label."""
+    tables = [
+        latex.table(grid, title[:1].upper() + title[1:] + ".", name, lines)
+        for title, name, grid, lines in grids(content)
+    ]
+    return "\n\n".join([latex.HEAD, *tables]) + "\n"
+
+
+def terminal(content: Content, written: Iterable[Path]) -> None:
     """Tables and footers on standard output, then where the files are."""
     console = Console()
-    for each in comparisons:
-        console.print(tables.terminal(tables.quality(each), each.title))
-        console.print(tables.sideways(tables.cost(each), f"{each.title}: what it took"))
-        for line in tables.footer(each):
+    console.print(lead(content), markup=False, style="dim")
+    for title, _, grid, lines in grids(content):
+        console.print(render.terminal(grid, title, console.width))
+        for line in lines:
             console.print(line, markup=False, style="dim")
         console.print()
-    for problem in found.problems:
+    for line in content.lines:
+        console.print(line, markup=False, style="dim")
+    for problem in content.found.problems:
         console.print(f"left alone: {problem}", markup=False, style="yellow")
     for path in written:
-        if path.suffix in (".md", ".csv", ".html"):
-            console.print(str(path), markup=False, soft_wrap=True)
-
-
-def markdown(
-    title: str,
-    found: Collected,
-    comparisons: Sequence[Comparison],
-    drawn: Sequence[Sequence[plots.Plot]],
-    measured: Sequence[plots.Plot],
-) -> str:
-    """The report as Markdown that GitHub renders; plots are links to plots/*.svg."""
-    parts = [f"# {title}", lead(found, comparisons)]
-    if found.command:
-        parts.append(f"```sh\n{found.command}\n```")
-    for each, pictures in zip(comparisons, drawn, strict=True):
-        parts += [f"## {each.title}", tables.markdown(tables.quality(each))]
-        parts += ["\n".join(f"- {line}" for line in tables.footer(each))]
-        parts += ["What it took:", tables.markdown(tables.cost(each))]
-        parts += [_image(plot) for plot in pictures]
-    if measured:
-        parts += ["## Cost against length", *(_image(plot) for plot in measured)]
-    parts += [
-        "## What these numbers do not say",
-        "\n".join(f"- {line}" for line in limits(comparisons, found)),
-    ]
-    return "\n\n".join(parts) + "\n"
-
-
-def _image(plot: plots.Plot) -> str:
-    alternative = plot.caption.replace("[", "(").replace("]", ")")
-    return f"**{plot.title}**\n\n![{alternative}](plots/{plot.name}.svg)"
-
-
-def html(
-    title: str,
-    found: Collected,
-    comparisons: Sequence[Comparison],
-    drawn: Sequence[Sequence[plots.Plot]],
-    measured: Sequence[plots.Plot],
-) -> str:
-    """The report as one page that needs nothing else: style, script and plots stand inside."""
-    loader = jinja2.FileSystemLoader(Path(__file__).parent)
-    environment = jinja2.Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    environment.filters |= {"svg": Markup, "yaml": _yaml, "portable": _portable}
-    sections = [
-        {
-            "stem": stem,
-            "comparison": each,
-            "quality": tables.quality(each),
-            "cost": tables.cost(each),
-            "footer": tables.footer(each),
-            "plots": pictures,
-            "colours": [adaptive(look(row.arch).color) for row in each.rows],
-        }
-        for each, stem, pictures in zip(comparisons, stems(comparisons), drawn, strict=True)
-    ]
-    return environment.get_template("report.html.jinja").render(
-        title=title,
-        lead=lead(found, comparisons),
-        command=found.command,
-        sections=sections,
-        measured=measured,
-        environments=environments(found.records),
-        limits=limits(comparisons, found),
-        problems=found.problems,
-        light=Markup(css()),
-        dark=Markup(css(dark=True)),
-        saw=SAW,
-    )
-
-
-def _yaml(value: Any) -> str:
-    return yaml.dump(value, Dumper=DUMPER, sort_keys=False, allow_unicode=True)
-
-
-def _portable(config: dict[str, Any]) -> dict[str, Any]:
-    """A configuration without the places of the machine it ran on."""
-    return {key: value for key, value in config.items() if key not in ("results_dir", "cache_dir")}
-
-
-def lead(found: Collected, comparisons: Sequence[Comparison]) -> str:
-    """One sentence: what was compared."""
-    archs = dict.fromkeys(row.arch for each in comparisons for row in each.rows)
-    tasks = dict.fromkeys(each.task for each in comparisons)
-    seeds = {run.get("seed") for run in found.records}
-    parts = [plural(len(archs), "architecture") + f" ({', '.join(archs)})"] if archs else []
-    parts += [plural(len(tasks), "task") + f" ({', '.join(tasks)})"] if tasks else []
-    parts += [plural(len(found.records), "run"), plural(len(seeds), "seed")] if found.records else []
-    parts += [plural(len(found.points), "point") + " of a length sweep"] if found.points else []
-    return ", ".join(parts) + "."
-
-
-def environments(records: Sequence[Any]) -> list[tuple[dict[str, Any], int]]:
-    """Each environment that runs were made in, with the number of runs made there."""
-    counted: dict[str, tuple[dict[str, Any], int]] = {}
-    for run in records:
-        if environment := run.get("environment"):
-            key = repr(sorted(environment.items(), key=str))
-            counted[key] = (environment, counted.get(key, ({}, 0))[1] + 1)
-    return list(counted.values())
-
-
-def limits(comparisons: Sequence[Comparison], found: Collected) -> list[str]:
-    """What a reader might conclude from the page and should not."""
-    rows: list[Row] = [row for each in comparisons for row in each.rows]
-    lines = []
-    if any(len(row.seeds) < 3 for row in rows):
-        lines.append(
-            "With fewer than three seeds nothing says how much of a difference is luck: "
-            "the order of two rows may turn around with the next seed."
-        )
-    lines.append(
-        "Small models on small budgets learn different things first than large ones do; "
-        "an order found here need not hold at another size, budget or corpus."
-    )
-    if any(each.task == "language" for each in comparisons):
-        lines += [
-            "Bits per byte count how well the next bytes are predicted, not whether text is true or useful.",
-            "An encoder is asked to continue text one token at a time with a mask at the end, which is not "
-            "what it was trained for; it is asked so because all families can answer this question.",
-            "Filling in, an encoder sees as many masks as tokens are missing; an encoder-decoder sees one "
-            "sentinel, and is trained on shorter gaps than it is asked to fill.",
-        ]
-    if any(each.split == "validation" for each in comparisons):
-        lines.append(
-            "Validation numbers have been looked at while settings were chosen, and flatter them a little."
-        )
-    lines.append(
-        "Speed and memory are of this machine and these kernels; another device, or another machine, "
-        "may reverse them. Tokens per second count corpus tokens, before the objective."
-    )
-    if found.points:
-        lines.append(
-            "In the length sweep an encoder-decoder reads half of the length and writes the other half."
-        )
-    return lines
+        console.print(str(path), markup=False, soft_wrap=True)

@@ -1,26 +1,27 @@
-"""A comparison as tables: cells for the terminal, Markdown, CSV and HTML alike."""
+"""A comparison as tables: cells for the terminal, Markdown, CSV, LaTeX and HTML alike."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass
 
-from rich.box import SIMPLE_HEAD
-from rich.markup import escape
-from rich.table import Table
-from tabulate import tabulate
-
-from .summary import SAW, Comparison, Metric, Row
+from .quantities import COST, Quantity
+from .selection import name_of
+from .summary import Comparison, Metric, Row
+from .sweep import Sweep
 
 
 @dataclass(frozen=True)
 class Column:
-    """title and unit as read by people; `number` columns are set flush right and sort by value."""
+    """title and unit as read by people; `number` columns are set flush right and sort by value.
+
+    optional: left out of a terminal that is too narrow for it.
+    """
 
     title: str
     unit: str = ""
     number: bool = True
+    optional: bool = False
 
     @property
     def heading(self) -> str:
@@ -53,52 +54,47 @@ class Grid:
 
 EMPTY = Cell("-")
 REMARK = "remark"
+SHARED = "shared"  # the mark of a time that was taken while other runs used the machine
 
-FRAME: dict[str, Any] = {
-    "box": SIMPLE_HEAD,
-    "padding": (0, 1, 0, 0),
-    "title_justify": "left",
-    "title_style": "bold",
-    "header_style": "bold",
-}
 
-# What a run took: title, unit, place in the record, how to print it.
-COST = (
-    ("learning rate", "", ("lr",), "{:.3g}"),
-    ("parameters", "non-embedding", ("parameters", "non_embedding"), "count"),
-    ("parameters", "total", ("parameters", "total"), "count"),
-    ("parameters", "active", ("parameters", "active"), "count"),
-    ("tokens", "", ("tokens",), "count"),
-    ("epochs", "", ("epochs",), "{:.2f}"),
-    ("training FLOPs", "", ("flops",), "{:.2g}"),
-    ("training", "s", ("seconds",), "{:.1f}"),
-    ("speed", "tokens/s", ("tokens_per_second",), "count"),
-    ("peak memory", "", ("peak_memory",), "bytes"),
-    ("state", "", ("state_bytes",), "bytes"),
-)
+def headline(comparison: Comparison) -> Metric | None:
+    """The metric that a task is about: its primary one, else the first that its runs have."""
+    metrics = comparison.metrics
+    return next(
+        (metric for metric in metrics if metric.key == comparison.primary), metrics[0] if metrics else None
+    )
 
 
 def quality(comparison: Comparison) -> Grid:
-    """How well each architecture does, with intervals, marks, winners and the baselines."""
+    """How well each architecture does: seeds' intervals, the test set's apart, winners, marks, baselines."""
     columns = [Column("architecture", number=False), Column("asked", number=False)]
+    judged = [metric for metric in comparison.metrics if _has_test_error(comparison, metric)]
     for metric in comparison.metrics:
         columns.append(Column(metric.title, f"{metric.unit} {'↓' if metric.lower_is_better else '↑'}"))
+        if metric in judged:
+            columns.append(Column(f"{metric.title}: test set", "95% interval", optional=True))
     if comparison.solved_from is not None:
-        columns.append(Column("solved", f"accuracy ≥ {comparison.solved_from:g}"))
-    columns += [Column("runs", number=False), Column(REMARK, number=False)]
-    rows = tuple(_quality_row(comparison, row) for row in comparison.rows)
-    baselines = tuple(_baseline_row(comparison, name, len(columns)) for name in comparison.baselines)
+        columns.append(Column("solved", f"≥ {comparison.solved_from:g}"))
+    columns += [Column("runs", number=False), Column(REMARK, number=False, optional=True)]
+    rows = tuple(_quality_row(comparison, row, judged) for row in comparison.rows)
+    baselines = tuple(_baseline_row(comparison, name, judged, len(columns)) for name in comparison.baselines)
     return Grid(tuple(columns), rows, baselines)
 
 
-def _quality_row(comparison: Comparison, row: Row) -> tuple[Cell, ...]:
+def _has_test_error(comparison: Comparison, metric: Metric) -> bool:
+    return any(row.test_interval(metric.key) for row in comparison.rows)
+
+
+def _quality_row(comparison: Comparison, row: Row, judged: Sequence[Metric]) -> tuple[Cell, ...]:
     cells = [Cell(row.label), Cell(row.asked)]
     remarks = []
     for metric in comparison.metrics:
         cells.append(_metric_cell(comparison, row, metric))
         remarks.append(comparison.plateau(row, metric))
+        if metric in judged:
+            cells.append(_test_cell(metric, row.test_interval(metric.key)))
     if comparison.solved_from is not None:
-        cells.append(_solved_cell(row, comparison.solved_from))
+        cells.append(solved_cell(row.solved(comparison.primary, comparison.solved_from)))
     remark = "; ".join(dict.fromkeys(remark for remark in remarks if remark))
     return (*cells, Cell(row.count), Cell(remark or ""))
 
@@ -112,170 +108,115 @@ def _metric_cell(comparison: Comparison, row: Row, metric: Metric) -> Cell:
         value, interval = row.median(metric.key), None
     note = "left only" if metric.key == "infill_bpb" and row.infill_context == "left" else ""
     best = row.label in comparison.verdicts[metric.key].winners
-    half = f"± {_measure(metric, (interval[1] - interval[0]) / 2)}" if interval else ""
-    return Cell(_measure(metric, value), value, best, note, half)
+    return Cell(measure(metric, value), value, best, note, half(metric, interval))
 
 
-def _solved_cell(row: Row, threshold: float) -> Cell:
-    counted = row.solved("accuracy", threshold)
+def _test_cell(metric: Metric, interval: tuple[float, float] | None) -> Cell:
+    if interval is None:
+        return EMPTY
+    low, high = interval
+    return Cell(f"{measure(metric, low)} to {measure(metric, high)}", high - low)
+
+
+def half(metric: Metric, interval: tuple[float, float] | None) -> str:
+    """ "± 0.4", half of a symmetric interval; "" for none."""
+    return f"± {measure(metric, (interval[1] - interval[0]) / 2)}" if interval else ""
+
+
+def solved_cell(counted: tuple[int, int, tuple[float, float]] | None) -> Cell:
+    """ "2 of 3 [9-99%]"."""
     if counted is None:
         return EMPTY
     solved, runs, (low, high) = counted
     return Cell(f"{solved} of {runs}", solved / runs, interval=f"[{100 * low:.0f}–{high:.0%}]")
 
 
-def _baseline_row(comparison: Comparison, name: str, width: int) -> tuple[Cell, ...]:
+def _baseline_row(
+    comparison: Comparison, name: str, judged: Sequence[Metric], width: int
+) -> tuple[Cell, ...]:
     values = comparison.baselines[name]
     cells = [Cell(name), EMPTY]
     for metric in comparison.metrics:
         value = values.get(metric.key)
-        cells.append(EMPTY if value is None else Cell(_measure(metric, value), value))
+        cells.append(EMPTY if value is None else Cell(measure(metric, value), value))
+        cells += [Cell("")] if metric in judged else []
     return (*cells, *[Cell("")] * (width - len(cells)))
 
 
-def _measure(metric: Metric, value: float) -> str:
+def measure(metric: Metric, value: float) -> str:
+    """A metric's value as tables print it: percent with one digit, all else with three."""
     return f"{100 * value:.1f}" if metric.unit == "%" else f"{value:.3f}"
 
 
-def cost(comparison: Comparison) -> Grid:
-    """What each architecture took: means over its completed runs."""
-    # With experts, a token computes with fewer parameters than there are; elsewhere that says nothing new.
-    idle = any(row.mean("parameters", "active") != row.mean("parameters", "total") for row in comparison.rows)
-    shown = [entry for entry in COST if entry[1] != "active" or idle]
+def cost(comparison: Comparison, sweep: Sweep | None = None) -> Grid:
+    """What each architecture took: means over its completed runs; with a sweep, its trials."""
+    shown = [quantity for quantity in COST if _is_shown(comparison, quantity)]
     columns = [Column("architecture", number=False)]
-    columns += [Column(title, unit) for title, unit, _, _ in shown]
+    columns += [Column(quantity.title, quantity.unit) for quantity in shown]
+    columns += [Column("trials", "of the sweep")] if sweep else []
     rows = []
     for row in comparison.rows:
-        values = [(row.mean(*path), style) for _, _, path, style in shown]
-        rows.append((Cell(row.label), *[_quantity(value, style) for value, style in values]))
+        cells = [_cost_cell(row, quantity) for quantity in shown]
+        if sweep:
+            cells.append(trials_cell(sweep.trials_of(name_of(row.runs[0]), comparison.task)))
+        rows.append((Cell(row.label), *cells))
     return Grid(tuple(columns), tuple(rows))
 
 
-def _quantity(value: float | None, style: str) -> Cell:
+def _is_shown(comparison: Comparison, quantity: Quantity) -> bool:
+    """Whether it says something: with experts, a token computes with fewer parameters than there are."""
+    if quantity.path == ("parameters", "active"):
+        return any(row.mean(*quantity.path) != row.mean("parameters", "total") for row in comparison.rows)
+    always = quantity.path != ("waiting_share",)
+    return always or any(row.mean(*quantity.path) is not None for row in comparison.rows)
+
+
+def _cost_cell(row: Row, quantity: Quantity) -> Cell:
+    value = row.mean(*quantity.path)
     if value is None:
         return EMPTY
-    text = {"count": count, "bytes": size}.get(style, style.format)(value)
-    return Cell(text, value)
+    note = SHARED if quantity.timing and is_shared(row) else ""
+    return Cell(quantity.show(value), value, note=note)
 
 
-def count(value: float) -> str:
-    """1234567 -> "1.23M"."""
-    return _scaled(value, 1000, ("", "k", "M", "G", "T"))
+def is_shared(row: Row) -> bool:
+    """Whether any of the row's completed runs shared the machine while its times were taken."""
+    return any(run.get("shared") for run in row.completed)
 
 
-def size(value: float) -> str:
-    """Bytes in powers of 1024: 1572864 -> "1.50 MiB"."""
-    return _scaled(value, 1024, (" B", " KiB", " MiB", " GiB", " TiB"))
+def trials_cell(trials: Sequence[int]) -> Cell:
+    """ "4", or "3–4" where the configurations of an architecture had different numbers."""
+    if not trials:
+        return EMPTY
+    low, high = min(trials), max(trials)
+    return Cell(str(low) if low == high else f"{low}–{high}", low)
 
 
-def _scaled(value: float, base: int, units: Sequence[str]) -> str:
-    power = 0
-    while abs(value) >= base - 0.5 and power < len(units) - 1:
-        value, power = value / base, power + 1
-    digits = f"{value:.0f}" if power == 0 or value >= 100 else f"{value:#.3g}".rstrip(".")
-    return digits + units[power]
+def trials(sweep: Sweep) -> Grid:
+    """What the sweep tried, on validation alone: a row per choice, a column per rate."""
+    axes = list(dict.fromkeys(axis for entry in sweep.entries for axis in entry.axes))
+    columns = [Column("architecture", number=False), Column("task", number=False)]
+    columns += [Column(axis.rsplit(".", 1)[-1]) for axis in axes]
+    columns += [Column(f"{rate:g}", "rate") for rate in sweep.grid]
+    columns += [Column("chosen"), Column("trials"), Column(REMARK, number=False, optional=True)]
+    rows = []
+    for entry in sweep.entries:
+        cells = [Cell(entry.label), Cell(entry.task)]
+        cells += [_setting(entry.axes.get(axis)) for axis in axes]
+        cells += [_trial_cell(entry.values.get(rate, []), rate == entry.lr) for rate in sweep.grid]
+        chosen = EMPTY if entry.lr is None else Cell(f"{entry.lr:g}", entry.lr)
+        remarks = ["the best is at the grid's edge"] if entry.edge else []
+        remarks += [f"{number} {status}" for status, number in entry.lost.items()]
+        rows.append((*cells, chosen, Cell(str(entry.trials), entry.trials), Cell("; ".join(remarks))))
+    return Grid(tuple(columns), tuple(rows))
 
 
-def footer(comparison: Comparison) -> list[str]:
-    """What a reader must know before believing the table, one line each."""
-    lines = [f"Every number is from the {comparison.split} split."]
-    if any(len(row.values(metric.key)) > 1 for row in comparison.rows for metric in comparison.metrics):
-        lines.append(
-            "Numbers are medians; shares solved have 95% Clopper-Pearson intervals."
-            if comparison.solved_from is not None
-            else "Means over seeds, ± half of their 95% interval (Student's t)."
-        )
-    reasons: dict[str, list[str]] = {}
-    for metric in comparison.metrics:
-        reasons.setdefault(comparison.verdicts[metric.key].reason, []).append(metric.title)
-    lines += [f"{' and '.join(titles).capitalize()}: {reason}." for reason, titles in reasons.items()]
-    if any(metric.key == "infill_bpb" for metric in comparison.metrics):
-        lines.append(f"To infill, {_who_saw_what(comparison)}.")
-    lines += _rules(comparison)
-    lines += [f"Not the same for all: {key} ({values})." for key, values in comparison.settings.items()]
-    for row in comparison.rows:
-        for run in row.runs:
-            if run.get("status") != "completed":
-                error = f": {run['error']}" if run.get("error") else ""
-                lines.append(f"{row.label}, seed {run.get('seed', '?')}: {run.get('status')}{error}.")
-    return lines
+def _setting(value: object) -> Cell:
+    return Cell(str(value), float(value)) if isinstance(value, int | float) else Cell(str(value or "-"))
 
 
-def _who_saw_what(comparison: Comparison) -> str:
-    saw: dict[str, list[str]] = {}
-    for row in comparison.rows:
-        saw.setdefault(SAW.get(row.infill_context, row.infill_context), []).append(row.label)
-    return "; ".join(f"{', '.join(labels)} saw {context}" for context, labels in saw.items())
-
-
-def _rules(comparison: Comparison) -> list[str]:
-    """Each remark with the rule behind it and the rows it stands in."""
-    remarked: dict[str, tuple[Metric, list[str]]] = {}
-    for row in comparison.rows:
-        for metric in comparison.metrics:
-            if remark := comparison.plateau(row, metric):
-                rows = remarked.setdefault(remark, (metric, []))[1]
-                rows += [row.label] if row.label not in rows else []
-    lines = []
-    for remark, (metric, rows) in remarked.items():
-        rule = f"median accuracy below {comparison.solved_from}"
-        if metric.baseline:
-            rule = f"less than {metric.margin:g} {metric.unit} below {metric.baseline}"
-        lines.append(f"{remark.capitalize()}: {', '.join(rows)} ({rule}).")
-    return lines
-
-
-def terminal(grid: Grid, title: str) -> Table:
-    """A rich table; the winner stands out, baselines follow below a rule, remarks are left to the footer."""
-    table = Table(title=escape(title), **FRAME)
-    shown = [place for place, column in enumerate(grid.columns) if column.title != REMARK]
-    for place in shown:
-        column = grid.columns[place]
-        heading = f"{column.title}\n{column.unit}" if column.unit else column.title
-        table.add_column(escape(heading), justify="right" if column.number else "left")
-    for index, row in enumerate(grid.rows):
-        last = index == len(grid.rows) - 1
-        table.add_row(*[_styled(row[place]) for place in shown], end_section=last and bool(grid.baselines))
-    for row in grid.baselines:
-        table.add_row(*[_styled(row[place]) for place in shown], style="dim")
-    return table
-
-
-def sideways(grid: Grid, title: str) -> Table:
-    """The same with rows for columns: many quantities of few architectures, in a narrow terminal."""
-    table = Table(title=escape(title), **FRAME)
-    table.add_column(escape(grid.columns[0].title))
-    for row in grid.rows:
-        table.add_column(escape(row[0].text), justify="right")
-    for place, column in enumerate(grid.columns[1:], 1):
-        table.add_row(escape(column.heading), *[_styled(row[place]) for row in grid.rows])
-    return table
-
-
-def _styled(cell: Cell) -> str:
-    text = escape(str(cell))
-    return f"[bold green]{text}[/]" if cell.best else text
-
-
-def markdown(grid: Grid) -> str:
-    """A table that GitHub renders; winners in bold, baselines in italics."""
-    rows = [[_marked(cell) for cell in row] for row in grid.rows]
-    rows += [
-        [_marked(replace(row[0], text=f"*{row[0].text}*")), *map(_marked, row[1:])] for row in grid.baselines
-    ]
-    return tabulate(
-        rows,
-        headers=[_plain(column.heading) for column in grid.columns],
-        tablefmt="pipe",
-        disable_numparse=True,
-        colalign=["right" if column.number else "left" for column in grid.columns],
-    )
-
-
-def _marked(cell: Cell) -> str:
-    text = _plain(str(cell))
-    return f"**{text}**" if cell.best else text
-
-
-def _plain(text: str) -> str:
-    return " ".join(text.replace("|", "\\|").split()).replace("<", "&lt;")
+def _trial_cell(values: Sequence[float], chosen: bool) -> Cell:
+    if not values:
+        return EMPTY
+    mean = sum(values) / len(values)
+    return Cell(f"{mean:.3f}", mean, best=chosen)

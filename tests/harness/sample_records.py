@@ -13,9 +13,23 @@ RECALL = {"bert": 1.0, "gpt": 0.995, "t5": 0.42, "mamba": 0.26}
 
 
 def write_run(
-    root, arch="gpt", seed=1, task="language", *, status="completed", test=False, curves=True, **changes
+    root,
+    arch="gpt",
+    seed=1,
+    task="language",
+    *,
+    status="completed",
+    test=False,
+    curves=True,
+    parts=None,
+    clusters=0,
+    **changes,
 ):
-    """One run folder below `root`; `changes` go into its record, dotted keys (with __) into nested ones."""
+    """One run folder below `root`; `changes` go into its record, dotted keys (with __) into nested ones.
+
+    parts: {"pairs": (4, 8)} adds accuracy_pairs_4, ...; a number below 0 stands for one that the model cannot
+    do. clusters: of the test set, in test.json.
+    """
     family = FAMILIES.get(arch, "decoder")
     draw = random.Random(f"{arch} {seed} {task}")
     noise = draw.gauss(0, 0.01)
@@ -37,6 +51,10 @@ def write_run(
         accuracy = min(1.0, RECALL.get(arch, 0.5) + abs(noise) / 4)
         metrics = {"accuracy": accuracy, "exact_match": accuracy**4, "native_loss": 3 * (1 - accuracy)}
         baselines = {"chance": {"accuracy": 0.25}}
+    for axis, numbers in (parts or {}).items():
+        for place, number in enumerate(numbers):
+            value = metrics["accuracy"] * (1 - 0.1 * place) if number > 0 else None
+            metrics[f"accuracy_{axis}_{abs(number)}"] = value
     record = {
         "version": 1,
         "identity": f"{arch}{seed}{task}{len(list(root.iterdir())) if root.exists() else 0:04d}",
@@ -44,6 +62,7 @@ def write_run(
         "status": status,
         "attempts": 1,
         "error": None,
+        "label": arch,
         "config": {
             "choices": {"arch": arch, "task": task},
             "label": arch,
@@ -108,7 +127,9 @@ def write_run(
     write_record(folder, record)
     if test:
         better = {k: v - 0.02 if k.endswith("bpb") else v for k, v in metrics.items()}
-        content = {**better, "baselines": baselines, "documents": [1, 2, 3]}
+        content = {**better, "baselines": baselines}
+        if clusters:
+            content["clusters"] = sample_clusters(better, clusters, draw)
         (folder / "test.json").write_text(json.dumps(content))
     if curves:
         for step in range(1, 41):
@@ -123,6 +144,38 @@ def write_run(
                 }
                 append_metrics(folder, row | {"kind": "validation"} | seen)
     return folder
+
+
+def sample_clusters(metrics, count, draw):
+    """Numerators and denominators that add up to the metrics, as test.json has them."""
+    found = {"names": [f"document {i}" for i in range(count)]}
+    for metric, value in metrics.items():
+        if metric in ("continuation_bpb", "infill_bpb", "accuracy", "exact_match"):
+            off = [draw.gauss(0, 0.2) for _ in range(count)]
+            total = [round(value + each - sum(off) / count, 3) for each in off]
+            found[metric] = {"total": total, "count": [1.0] * count}
+    return found
+
+
+def write_sweep(root, archs=("gpt", "mamba"), task="recall", rates=(1e-3, 3e-3, 1e-2)):
+    """The sweep.json of a study and a trial's folder; mamba's best is at the edge, one of gpt's diverged."""
+    trials, chosen = [], []
+    for arch in archs:
+        for place, lr in enumerate(rates):
+            lost = arch == "gpt" and place == len(rates) - 1
+            value = None if lost else 0.5 + (0.1 * place if arch == "mamba" else 0.2 * (place == 1))
+            trials.append(
+                {"label": arch, "task": task, "axes": {}, "lr": lr, "seed": 100, "primary": "accuracy",
+                 "status": "diverged" if lost else "completed", "value": value, "identity": f"{arch}{lr}"}
+            )  # fmt: skip
+        best = rates[-1] if arch == "mamba" else rates[1]
+        edge = best in (rates[0], rates[-1])
+        chosen.append(
+            {"label": arch, "task": task, "axes": {}, "lr": best, "edge": edge, "trials": len(rates)}
+        )
+    root.mkdir(parents=True, exist_ok=True)
+    (root / "sweep.json").write_text(json.dumps({"grid": list(rates), "trials": trials, "chosen": chosen}))
+    write_run(root / "sweep", "gpt", 100, "mqar", curves=False, study=f"{root.name}/sweep")
 
 
 def write_study(root, seeds=(1,), archs=tuple(FAMILIES), tasks=("language", "mqar"), **changes):

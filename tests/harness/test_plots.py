@@ -3,10 +3,14 @@
 import xml.etree.ElementTree as ElementTree
 
 import pytest
-from sample_records import write_points, write_run, write_study
+from hypothesis import given
+from hypothesis import strategies as st
+from sample_records import write_points, write_run, write_study, write_sweep
 
 from harness import palette, plots
+from harness.across import across
 from harness.collect import collect
+from harness.frontier import frontier
 from harness.grouping import compare
 
 
@@ -27,8 +31,8 @@ def texts(svg):
 def test_every_plot_is_there_once(drawn):
     names = [plot.name for plot in drawn]
     assert names == [
-        *(f"language-{kind}" for kind in ("continuation_bpb", "infill_bpb", "speed", "memory", "losses")),
-        *(f"mqar-{kind}" for kind in ("accuracy", "exact_match", "speed", "memory", "losses")),
+        *(f"language-{kind}" for kind in ("continuation_bpb", "infill_bpb", "cost", "losses")),
+        *(f"mqar-{kind}" for kind in ("accuracy", "cost", "losses")),
         "bench-time",
         "bench-memory",
     ]
@@ -72,10 +76,95 @@ def test_drawing_again_gives_the_same_bytes(tmp_path):
     assert [plot.svg for plot in first] == [plot.svg for plot in second]
 
 
-def test_runs_without_curves_still_give_the_bars(tmp_path):
-    write_run(tmp_path, "gpt", curves=False)
+def test_runs_without_curves_still_give_quality_against_cost(tmp_path):
+    write_study(tmp_path, archs=("gpt", "mamba"), tasks=("mqar",), curves=False)
     (comparison,) = compare(collect(tmp_path).records)
-    assert [plot.name for plot in plots.plots(comparison, "x")] == ["x-speed", "x-memory"]
+    assert [plot.name for plot in plots.plots(comparison, "x")] == ["x-cost"]
+    write_run(tmp_path / "alone", "gpt", curves=False)
+    (comparison,) = compare(collect(tmp_path / "alone").records)
+    assert plots.plots(comparison, "x") == []
+
+
+def test_accuracy_against_difficulty_marks_what_a_model_cannot_do(tmp_path):
+    for arch, longest in (("gpt", -64), ("mamba", 64)):
+        for seed in (1, 2, 3):
+            parts = {"pairs": (4, 8), "length": (16, 32, longest)}
+            write_run(tmp_path, arch, seed, "mqar", parts=parts, curves=False)
+    (comparison,) = compare(collect(tmp_path).records)
+    drawn = {plot.name: plot for plot in plots.plots(comparison, "mqar")}
+    assert {"mqar-pairs", "mqar-length"} <= set(drawn)
+    assert "gpt cannot do 64" in drawn["mqar-length"].caption
+    assert "cannot" not in drawn["mqar-pairs"].caption
+    assert {"16", "32", "64", "length", "accuracy (%)"} <= set(texts(drawn["mqar-length"].svg))
+
+
+def test_metrics_against_the_axes_of_a_grid(tmp_path):
+    for arch in ("gpt", "mamba"):
+        for dim in (32, 64):
+            for pairs in (4, 8):
+                task = {"_target_": "tasks.MQAR", "pairs": pairs}
+                write_run(tmp_path, arch, task="mqar", curves=False, config__arch__dim=dim, config__task=task)
+    over = plots.overview(compare(collect(tmp_path).records), None, ())
+    by_name = {plot.name: texts(plot.svg) for plot in over.plots}
+    assert set(by_name) == {"mqar-by-dim", "mqar-by-pairs"}
+    assert {"pairs 4", "pairs 8", "32", "64", "gpt", "mamba"} <= set(by_name["mqar-by-dim"])
+
+
+def test_the_sweep_shows_the_rates_chosen_and_says_what_lies_at_the_edge(tmp_path):
+    write_sweep(tmp_path)
+    (plot,) = plots.overview((), None, collect(tmp_path).sweeps).plots
+    assert {"learning rate", "accuracy (%)", "recall", "0.001", "0.01"} <= set(texts(plot.svg))
+    assert "mamba on recall at 0.01" in plot.caption
+    assert "gpt on recall" not in plot.caption
+
+
+def test_ranks_over_tasks(tmp_path):
+    tasks = ("mqar", "sort", "copy", "parity", "induction", "reverse")
+    write_study(tmp_path, tasks=tasks, curves=False)
+    comparisons = compare(collect(tmp_path).records)
+    side = across(comparisons)
+    (plot,) = (plot for plot in plots.overview(comparisons, side, ()).plots if plot.name == "ranks")
+    said = " ".join(texts(plot.svg))
+    for row, rank in side.ranks.mean_ranks.items():
+        assert row in said
+        assert f"{rank:.2f}" in said
+    assert "critical difference" in said
+
+
+def test_a_scaling_law_is_drawn_with_its_exponents(tmp_path):
+    def law(n, d):
+        return 0.8 + 60 / n**0.4 + 200 / d**0.4
+
+    for n in (1e5, 3e5, 1e6, 3e6):
+        for d in (1e6, 3e6, 1e7, 3e7):
+            parameters = {"total": int(n), "non_embedding": int(n), "active": int(n)}
+            write_run(
+                tmp_path, "gpt", curves=False, tokens=d, parameters=parameters, config__size=n,
+                config__budget={"kind": "tokens", "tokens": d}, validation__continuation_bpb=law(n, d),
+            )  # fmt: skip
+    over = plots.overview(compare(collect(tmp_path).records), None, ())
+    assert "language-scaling" in [plot.name for plot in over.plots]
+    (line,) = (line for line in over.lines if "Scaling on language" in line)
+    assert "gpt: " in line
+    assert "a = 0.4" in line
+
+
+@given(st.lists(st.tuples(st.integers(1, 9), st.integers(1, 9)), min_size=1), st.booleans())
+def test_the_frontier_is_what_nothing_dominates(points, lower):
+    def dominates(a, b):
+        better = a[1] <= b[1] if lower else a[1] >= b[1]
+        return a != b and a[0] <= b[0] and better
+
+    expected = {i for i, b in enumerate(points) if not any(dominates(a, b) for a in points)}
+    found = frontier(points, lower_is_better=lower)
+    assert set(found) == expected
+    assert [points[i][0] for i in found] == sorted(points[i][0] for i in found)
+
+
+def test_names_in_one_plot_never_look_alike():
+    archs = {f"{arch}-{i}": arch for arch in ("gpt", "mamba2", "hybrid", "mine") for i in range(3)}
+    looks = palette.styles(archs)
+    assert len(set(looks.values())) == len(archs)
 
 
 def test_an_architecture_always_looks_the_same_and_no_two_known_ones_alike():

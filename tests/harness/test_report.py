@@ -5,9 +5,10 @@ from html.parser import HTMLParser
 
 import pytest
 from omegaconf import OmegaConf
-from sample_records import write_points, write_run, write_study
+from sample_records import write_points, write_run, write_study, write_sweep
 
 from harness import report
+from harness.selection import Selection
 
 VOID = {"meta", "link", "input", "br", "img", "hr"}
 
@@ -49,7 +50,7 @@ def built(tmp_path_factory):
     write_run(root, "gpt", 3, status="failed", error="<b>broken</b> & gone", curves=False)
     write_points(root)
     return root, report.build(
-        root, command="archs-compare study=quickstart", formats=("markdown", "csv", "html")
+        root, command="archs-compare study=quickstart", formats=("markdown", "csv", "latex", "html")
     )
 
 
@@ -58,6 +59,7 @@ def test_files(built):
     assert {path.name for path in written if path.suffix != ".svg"} == {
         "report.md",
         "report.csv",
+        "report.tex",
         "report.html",
     }
     assert all(path.stat().st_size for path in written)
@@ -106,7 +108,7 @@ def test_everything_is_escaped(built, tmp_path):
 
 def test_rebuilding_gives_the_same_bytes_and_keeps_the_command(built, tmp_path):
     root, written = built
-    report.build(root, tmp_path / "again", formats=("markdown", "csv", "html"))
+    report.build(root, tmp_path / "again", formats=("markdown", "csv", "latex", "html"))
     for path in written:
         assert (tmp_path / "again" / path.relative_to(root)).read_bytes() == path.read_bytes()
 
@@ -149,7 +151,13 @@ def test_the_command_reports_a_study_to_the_terminal(tmp_path, capsys):
 
 @pytest.mark.parametrize(
     ("change", "words"),
-    [({"study_name": "missing"}, "no run records in"), ({"formats": ["pdf"]}, "formats: pdf is none of")],
+    [
+        ({"study_name": "missing"}, "no run records in"),
+        ({"formats": ["pdf"]}, "formats: pdf is none of"),
+        ({"formats": ["latx"]}, "nearest: latex"),
+        ({"rows": "lable"}, "lable: no run has such a key; nearest: label"),
+        ({"where": {"seed": [7]}}, "where: no run with seed=7; seed is 1"),
+    ],
 )
 def test_bad_input_is_one_line(tmp_path, capsys, change, words):
     write_run(tmp_path / "one", "gpt", curves=False)
@@ -160,6 +168,33 @@ def test_bad_input_is_one_line(tmp_path, capsys, change, words):
     error = capsys.readouterr().err
     assert words in error
     assert error.count("\n") == 1
+
+
+def test_what_was_chosen_stands_beside_the_report_of_everything(tmp_path):
+    write_study(tmp_path, seeds=(1, 2), curves=False)
+    report.build(tmp_path)
+    before = {path: path.read_bytes() for path in tmp_path.rglob("report.*")}
+    selection = Selection.of({"rows": "label", "columns": "task", "where": {"seed": 1}})
+    written = report.build(tmp_path, selection=selection)
+    assert {path.name for path in written} == {f"chosen.{suffix}" for suffix in ("md", "csv", "tex", "html")}
+    assert all(path.read_bytes() == content for path, content in before.items())
+    page = Page((tmp_path / "chosen.html").read_text())
+    assert {link.removeprefix("#") for link in page.links} <= set(page.ids)
+    assert {f"chosen-{place}" for place in range(4)} <= set(page.ids)
+    assert "Only seed 1." in "".join(page.text)
+
+
+def test_trials_of_a_sweep_are_no_results(tmp_path):
+    write_study(tmp_path / "recall", archs=("gpt", "mamba"), tasks=("mqar",), curves=False)
+    write_sweep(tmp_path / "recall")
+    report.build(tmp_path / "recall", formats=["markdown", "html"])
+    text = (tmp_path / "recall" / "report.md").read_text()
+    assert "Trials of recall's sweep" in text
+    assert "recall-sweep.svg" in text
+    assert "2 runs, 1 seed" in text
+    (tmp_path / "recall" / "sweep.json").write_text("[]")
+    report.build(tmp_path / "recall", formats=["markdown"])
+    assert "Trials" not in (tmp_path / "recall" / "report.md").read_text()
 
 
 def test_a_length_sweep_alone_can_be_reported(tmp_path):

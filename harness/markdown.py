@@ -1,0 +1,46 @@
+"""A report as Markdown that GitHub renders."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from .content import Content, lead, limits
+from .drawing import Plot
+from .render import markdown as table
+
+
+def markdown(content: Content, folder: str) -> str:
+    """The whole report; plots are links to `folder`/*.svg."""
+    parts = [f"# {content.title}", lead(content)]
+    if content.found.command:
+        parts.append(f"```sh\n{content.found.command}\n```")
+    if content.chosen:
+        parts += [f"## {content.chosen.title}", table(content.chosen.grid), _lines(content.chosen.footer)]
+    if content.side:
+        parts += ["## Tasks side by side", table(content.side.grid), _lines(content.side.footer)]
+    if content.overview and not content.side:
+        parts.append("## Overview")
+    parts += [*_images(content.overview, folder), _lines(content.lines)]
+    for each in content.sections:
+        parts += [f"## {each.comparison.title}", table(each.quality), _lines(each.remarks)]
+        parts += ["What it took:", table(each.cost), _lines(each.cost_remarks)]
+        parts += _images(each.plots, folder)
+    for sweep, grid in content.trials:
+        parts += [f"## Trials of {sweep.study}'s sweep, on validation", table(grid)]
+    if content.measured:
+        parts += ["## Cost against length", *_images(content.measured, folder)]
+    parts += ["## What these numbers do not say", _lines(limits(content))]
+    return "\n\n".join(filter(None, parts)) + "\n"
+
+
+def _lines(lines: Sequence[str]) -> str:
+    return "\n".join(f"- {line}" for line in lines)
+
+
+def _images(plots: Sequence[Plot], folder: str) -> list[str]:
+    return [_image(plot, folder) for plot in plots]
+
+
+def _image(plot: Plot, folder: str) -> str:
+    alternative = plot.caption.replace("[", "(").replace("]", ")")
+    return f"**{plot.title}**\n\n![{alternative}]({folder}/{plot.name}.svg)"

@@ -1,0 +1,203 @@
+"""A table as the user laid it out: any keys of the runs down, any keys, tasks, parts or costs across.
+
+    archs-report rows=label columns=task.pairs metric=accuracy where='{seed: [1,2]}'
+
+A cell holds one configuration with its seeds and folds; where it would hold several, the key that tells
+them apart is named, and has to become a row, a column or a filter (aggregate=best takes the best run).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .grouping import COMPARABLE
+from .layout import Key, Slot, cells_of, check_allowed, key_of, lay_out, ordered
+from .metrics import Metric
+from .quantities import COST, Quantity
+from .selection import COSTS, Selection, full_key
+from .summary import SAW, Record, Row
+from .tables import EMPTY, SHARED, Cell, Column, Grid, half, is_shared, measure, solved_cell
+from .verdict import verdict
+
+
+@dataclass(frozen=True)
+class Pivot:
+    """grid and its footer; rows[i] are the runs behind grid.rows[i]."""
+
+    title: str
+    grid: Grid
+    footer: Sequence[str]
+    rows: Sequence[Sequence[Record]]
+
+
+def pivot(runs: Sequence[Record], selection: Selection) -> Pivot:
+    """The table that a selection asks for, of runs that were filtered already.
+
+    Raises ValueError, in one line, for a key, metric or layout that cannot be, and for runs that must not
+    share a column.
+    """
+    check_allowed(selection.allow)
+    down = tuple(full_key(key, runs) for key in selection.rows or ("label",))
+    across = selection.columns or ("task",)
+    own: dict[Key, None] = {}
+    costs = across == (COSTS,)
+    split = (
+        "test" if all(run.get("test") for run in runs if run.get("status") == "completed") else "validation"
+    )
+    if costs:
+        own = dict.fromkeys(key_of(run, down) for run in runs)
+        columns = [Slot(quantity.title, quantity) for quantity in COST]
+        for column in columns:
+            column.cells = cells_of(runs, down, split, selection)
+        columns = [c for c in columns if any(_mean(cell, c.metric) is not None for cell in c.cells.values())]
+    else:
+        columns = lay_out(runs, down, across, split, selection)
+    keys = ordered({**own, **{key: None for column in columns for key in column.cells}})
+    judged = any(isinstance(column.metric, Metric) for column in columns)
+    lines = [f"Every number is from the {split} split."] if judged else []
+    lines += _judged(columns, down, selection)
+    behind = [_runs_of(key, runs, down) for key in keys]
+    grid = Grid(
+        (*(_heading(key, keys, place) for place, key in enumerate(down)), *map(_column_head, columns), RUNS),
+        tuple(_line(key, columns, selection, rows) for key, rows in zip(keys, behind, strict=True)),
+    )
+    lines += _explained(columns, selection)
+    what = "what it took" if costs else _metric_title(columns)
+    by = " and ".join(key.rsplit(".", 1)[-1] for key in down)
+    title = f"{what[:1].upper()}{what[1:]} by {by}" + ("" if costs else f" and {' and '.join(across)}")
+    return Pivot(title, grid, lines, behind)
+
+
+RUNS = Column("runs", number=False)
+
+
+def _runs_of(key: Key, runs: Sequence[Record], down: Sequence[str]) -> list[Record]:
+    return [run for run in runs if key_of(run, down) == key]
+
+
+# ------------------------------------------------------------------------------------------------ cells
+
+
+def _judged(columns: Sequence[Slot], down: Sequence[str], selection: Selection) -> list[str]:
+    """Names each column's winner where it may have one, and says why it has none elsewhere."""
+    if selection.aggregate != "mean":
+        return []
+    mixed = sorted({*selection.allow, *(key for key in down if key.split(".")[0] in COMPARABLE)})
+    if mixed:
+        return [f"No winners named: runs of different {', '.join(mixed)} share columns."]
+    reasons: dict[str, list[str]] = {}
+    for column in columns:
+        if isinstance(column.metric, Metric):
+            reasons.setdefault(_judge(column, column.metric), []).append(column.title)
+    return [f"{', '.join(titles)}: {reason}." for reason, titles in reasons.items()]
+
+
+def _judge(column: Slot, metric: Metric) -> str:
+    """Sets the winners of a column, whose cells hold one configuration each; returns the reason."""
+    rows = {_name(key): cell[0] for key, cell in column.cells.items()}
+    results = {
+        name: dict.fromkeys(row.seeds, math.nan) | row.values(metric.key) for name, row in rows.items()
+    }
+    test_sets = {name: row.clusters(metric.key) for name, row in rows.items()}
+    saw = {name: SAW.get(row.infill_context, row.infill_context) for name, row in rows.items()}
+    found = verdict(
+        results, metric, test_sets=test_sets, may_compare=saw if metric.key == "infill_bpb" else None
+    )
+    column.winners = found.winners
+    return found.reason
+
+
+def _name(key: Key) -> str:
+    return ", ".join(map(_shown, key))
+
+
+def _line(
+    key: Key, columns: Sequence[Slot], selection: Selection, runs: Sequence[Record]
+) -> tuple[Cell, ...]:
+    names = [Cell(_shown(value), float(value) if _is_number(value) else None) for value in key]
+    cells = [
+        _cell(column.cells.get(key, []), column, selection, _name(key) in column.winners)
+        for column in columns
+    ]
+    return (*names, *cells, Cell(Row("", "", "", tuple(runs)).count))
+
+
+def _shown(value: Any) -> str:
+    return "-" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _cell(rows: Sequence[Row], column: Slot, selection: Selection, best: bool) -> Cell:
+    metric = column.metric
+    if not rows:
+        return EMPTY
+    if isinstance(metric, Quantity):
+        mean = _mean(rows, metric)
+        note = SHARED if metric.timing and any(map(is_shared, rows)) else ""
+        return EMPTY if mean is None else Cell(metric.show(mean), mean, note=note)
+    values = [value for row in rows for value in row.values(metric.key).values()]
+    if not values:
+        return EMPTY
+    if selection.aggregate == "solved":
+        if column.threshold is None:
+            raise ValueError(f"aggregate=solved: {column.title} is no task that is solved or not; try mean")
+        return solved_cell(rows[0].solved(metric.key, column.threshold))
+    if selection.aggregate == "best":
+        top = min(values) if metric.lower_is_better else max(values)
+        return Cell(measure(metric, top), top, note=f"of {len(values)}")
+    if selection.aggregate == "median":
+        middle = float(np.median(values))
+        spread = f"[{measure(metric, min(values))}–{measure(metric, max(values))}]" if len(values) > 1 else ""
+        return Cell(measure(metric, middle), middle, interval=spread)
+    estimate = rows[0].estimate(metric.key)
+    assert estimate is not None
+    return Cell(measure(metric, estimate[0]), estimate[0], best, interval=half(metric, estimate[1]))
+
+
+def _mean(rows: Sequence[Row], metric: Metric | Quantity) -> float | None:
+    if not isinstance(metric, Quantity):
+        return None
+    means = [mean for row in rows if (mean := row.mean(*metric.path)) is not None]
+    return float(np.mean(means)) if means else None
+
+
+# ------------------------------------------------------------------------------------------------ words
+
+
+def _heading(key: str, keys: Sequence[Key], place: int) -> Column:
+    title = {"label": "architecture"}.get(key, key.rsplit(".", 1)[-1])
+    return Column(title, number=all(_is_number(own[place]) for own in keys))
+
+
+def _column_head(column: Slot) -> Column:
+    metric = column.metric
+    if isinstance(metric, Quantity):
+        return Column(column.title, metric.unit)
+    return Column(column.title, f"{metric.unit} {'↓' if metric.lower_is_better else '↑'}")
+
+
+def _metric_title(columns: Sequence[Slot]) -> str:
+    titles = dict.fromkeys(column.metric.title.split(" at ")[0] for column in columns)
+    return " and ".join(titles)
+
+
+def _explained(columns: Sequence[Slot], selection: Selection) -> list[str]:
+    """How cells were made of runs, and which rows may not be taken at their word."""
+    say = {
+        "mean": "Means over seeds, ± half of their 95% interval (Student's t).",
+        "median": "Medians over seeds, with their range.",
+        "best": "The best run of each cell, of as many as stand beside it: the more, the better it looks.",
+        "solved": "Runs that solved the task, with 95% Clopper-Pearson intervals.",
+    }
+    lines = [say[selection.aggregate]] if not all(isinstance(c.metric, Quantity) for c in columns) else []
+    if selection.allow:
+        lines.append(f"Asked for: runs of different {', '.join(selection.allow)} share columns.")
+    return lines

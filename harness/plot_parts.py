@@ -1,0 +1,59 @@
+"""Accuracy against length and against difficulty, from what tasks report apart (accuracy_pairs_8)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from .drawing import Plot, draw_line, finished, label_axes, mark_missing, new_figure, number_axis, shading
+from .metrics import Metric
+from .palette import looks
+from .summary import Comparison, lookup
+
+
+def parts(comparison: Comparison, metric: Metric, stem: str) -> list[Plot]:
+    """One plot per axis along which `metric` is reported apart, one line per row.
+
+    A cross below the axis marks a number that a row cannot do: its position table ends before.
+    """
+    axes = {axis: along for (of, axis), along in comparison.parts.items() if of == metric.key}
+    drawn = [_along(comparison, axis, along, stem) for axis, along in axes.items() if len(along) > 1]
+    return [plot for plot in drawn if plot]
+
+
+def _along(comparison: Comparison, axis: str, along: Mapping[float, Metric], stem: str) -> Plot | None:
+    figure, axes = new_figure()
+    solved = comparison.solved_from is not None
+    cannot: dict[str, list[float]] = {}
+    first = next(iter(along.values()))
+    for row, style in looks(comparison.rows):
+        seen = {}
+        for number, metric in along.items():
+            if values := list(row.values(metric.key).values()):
+                seen[number] = [metric.scale * value for value in values]
+            elif any(_cannot(run, row.split, metric.key) for run in row.completed):
+                cannot.setdefault(row.label, []).append(number)
+        draw_line(axes, row.label, seen, style, percent=first.unit == "%", solved=solved)
+        mark_missing(axes, cannot.get(row.label, []), style)
+    if not axes.lines:
+        return None
+    if first.unit == "%":
+        axes.set_ylim(-4, 104)
+    title = first.title.split(" at ")[0]
+    label_axes(axes, axis, f"{title} ({first.unit})")
+    number_axis(axes, list(along))
+    said = "; ".join(f"{label} cannot do {', '.join(f'{n:g}' for n in of)}" for label, of in cannot.items())
+    caption = f"{comparison.title}: {title} against {axis}, {comparison.split} split"
+    caption += shading((len(row.seeds) for row in comparison.rows), solved)
+    caption += f"; crosses: {said}, where its positions end before" if said else ""
+    return finished(
+        figure,
+        f"{stem}-{axis.replace(' ', '-')}",
+        f"{title[:1].upper()}{title[1:]} against {axis}",
+        caption,
+    )
+
+
+def _cannot(run: Mapping[str, object], split: str, key: str) -> bool:
+    """Whether the run was judged and has None for that part, rather than nothing at all."""
+    judged = lookup(run, split)
+    return isinstance(judged, Mapping) and key in judged and judged[key] is None

@@ -1,0 +1,147 @@
+"""Plots of a study as a whole: ranks over tasks, learning rates that were tried, scaling laws."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib.ticker import NullLocator
+
+from .drawing import Plot, draw_line, file_stem, finished, label_axes, name_panel, new_figure, number_axis
+from .metrics import metric as metric_named
+from .palette import FAINT, INK, look, styles
+from .quantities import count
+from .ranks import Ranking
+from .scaling import Fit
+from .sweep import Entry, Sweep
+
+PANELS = 6  # of the plot of one sweep
+
+
+def rank_plot(ranks: Ranking, archs: Mapping[str, str]) -> Plot:
+    """Mean ranks on a line, best on the left; bars join rows that do not differ (Demsar 2006).
+
+    archs: {row: architecture}, for colours.
+    """
+    rows = list(ranks.mean_ranks.items())
+    half = -(-len(rows) // 2)
+    bars = [clique for clique in ranks.cliques if len(clique) > 1]
+    figure, axes = new_figure(height=0.9 + 0.24 * (half + len(bars)))
+    figure.set_layout_engine("constrained")  # names stand on both sides
+    low, high = 1.0, float(len(rows))
+    axes.set_xlim(low - 0.05, high + 0.05)
+    depth = len(bars) + 1.0 + half
+    axes.set_ylim(-depth, 1.4)
+    for place, clique in enumerate(bars):
+        ends = [ranks.mean_ranks[row] for row in (clique[0], clique[-1])]
+        axes.plot(ends, [-0.55 - 0.6 * place] * 2, color=INK.light, linewidth=3, solid_capstyle="butt")
+    for place, (row, rank) in enumerate(rows):
+        left = place < half
+        y = -0.6 * len(bars) - 1.0 - (place if left else len(rows) - 1 - place)
+        color = look(archs.get(row, row)).color
+        end = low - 0.05 if left else high + 0.05
+        axes.plot([rank, rank, end], [0, y, y], color=color, linewidth=1.1)
+        axes.plot(rank, 0, "o", color=color, clip_on=False)
+        axes.annotate(
+            f"{row}  {rank:.2f}" if left else f"{rank:.2f}  {row}", (end, y), (-4 if left else 4, 0),
+            textcoords="offset points", ha="right" if left else "left", va="center", annotation_clip=False,
+        )  # fmt: skip
+    width = min(ranks.critical_difference, high - low)
+    axes.plot([low, low + width], [1.05, 1.05], color=FAINT.light, linewidth=1.4)
+    axes.annotate(
+        f"critical difference {ranks.critical_difference:.2f}", (low + width, 1.05), (4, 0),
+        textcoords="offset points", va="center", color=FAINT.light, fontsize=8, annotation_clip=False,
+    )  # fmt: skip
+    axes.xaxis.tick_top()
+    axes.set_xticks(range(1, len(rows) + 1, -(-len(rows) // 10)))
+    axes.yaxis.set_major_locator(NullLocator())
+    axes.spines["left"].set_visible(False)
+    axes.spines["bottom"].set_position(("data", 0))
+    axes.tick_params(axis="x", pad=1, length=3)
+    axes.xaxis.set_ticks_position("bottom")
+    axes.tick_params(axis="x", labelbottom=False, labeltop=True)
+    axes.grid(visible=False)
+    return finished(
+        figure, "ranks", "Mean rank over tasks", f"Mean rank over {len(ranks.tasks)} tasks; {ranks.text}"
+    )
+
+
+def sweep_plots(sweep: Sweep, archs: Mapping[str, str]) -> list[Plot]:
+    """The metric against the learning rate, a panel per task, the chosen rate marked."""
+    tasks: dict[tuple[str, str], list[Entry]] = {}
+    for entry in sweep.entries:
+        if entry.values:
+            tasks.setdefault((entry.task, entry.primary), []).append(entry)
+    if not tasks or len(sweep.grid) < 2:
+        return []
+    shown = list(tasks.items())[:PANELS]
+    figure, panels = new_figure(len(shown))
+    edges = []
+    for place, (axes, ((task, primary), entries)) in enumerate(
+        zip(np.atleast_1d(panels), shown, strict=True)
+    ):
+        metric = metric_named(primary)
+        scale = metric.scale if metric else 1
+        looks = styles({entry.name: archs.get(entry.label, entry.label) for entry in entries})
+        for entry in entries:
+            name, style = entry.name, looks[entry.name]
+            seen = {rate: [scale * value for value in values] for rate, values in entry.values.items()}
+            draw_line(axes, name, seen, style, percent=scale == 100)
+            if entry.lr in seen:
+                axes.plot(
+                    entry.lr, np.mean(seen[entry.lr]), "o", markersize=11, markerfacecolor="none",
+                    markeredgecolor=style.color, markeredgewidth=1.4,
+                )  # fmt: skip
+            edges += [f"{name} on {task} at {entry.lr:g}"] if entry.edge and entry.lr is not None else []
+        unit = f"{metric.title} ({metric.unit})" if metric else primary
+        label_axes(
+            axes, "learning rate" if place == len(shown) - 1 else "", unit, "above" if place == 0 else ""
+        )
+        number_axis(axes, sweep.grid)
+        name_panel(axes, task)
+    caption = f"{sweep.study}: trials on validation against the learning rate; rings: the rates chosen"
+    caption += (
+        f"; at the edge of the grid, where a better one may lie outside: {', '.join(edges)}" if edges else ""
+    )
+    caption += f"; {len(tasks) - PANELS} more tasks stand in the table" if len(tasks) > PANELS else ""
+    return [finished(figure, f"{file_stem(sweep.study)}-sweep", "Learning rates that were tried", caption)]
+
+
+def scaling_plot(task: str, fits: Mapping[str, Fit], archs: Mapping[str, str], unit: str) -> Plot | None:
+    """Loss against training tokens, a panel per architecture, a curve of the fitted law per size."""
+    shown = {name: fit for name, fit in fits.items() if fit.used}
+    if not shown:
+        return None
+    figure, panels = new_figure(len(shown))
+    for place, (axes, (name, fit)) in enumerate(zip(np.atleast_1d(panels), shown.items(), strict=True)):
+        color = look(archs.get(name, name)).color
+        for parameters in sorted({point.parameters for point in fit.used}):
+            own = [point for point in fit.used if point.parameters == parameters]
+            axes.plot([p.tokens for p in own], [p.loss for p in own], "o", color=color, markersize=3.5)
+            last = max(own, key=lambda point: point.tokens)
+            axes.annotate(
+                count(parameters), (last.tokens, last.loss), (5, 0), textcoords="offset points",
+                va="center", fontsize=8, color=FAINT.light, annotation_clip=False,
+            )  # fmt: skip
+            if fit.fitted:
+                tokens = np.geomspace(min(p.tokens for p in own), last.tokens, 30)
+                axes.plot(tokens, fit.loss(parameters, tokens), color=color, linewidth=1)
+        axes.set_xscale("log")
+        axes.set_yscale("log")
+        axes.minorticks_off()
+        axes.set_title(name, loc="left", pad=3)
+        axes.set_xlabel("training tokens" if place == len(shown) - 1 else "")
+        axes.set_ylabel(unit)
+        low, high = axes.get_ylim()
+        ticks = np.geomspace(low, high, 4)[1:-1]
+        axes.set_yticks(ticks, [f"{at:.3g}" for at in ticks])
+        tokens_seen = sorted({point.tokens for point in fit.used})
+        number_axis(axes, [tokens_seen[0], tokens_seen[len(tokens_seen) // 2], tokens_seen[-1]])
+        axes.margins(x=0.14)
+    caption = f"{task}: {unit} against tokens, a curve per number of parameters, L = E + A/N^a + B/D^b"
+    return finished(figure, f"{file_stem(task)}-scaling", f"{task}: loss against size and tokens", caption)
+
+
+def fits_text(fits: Mapping[str, Fit]) -> Sequence[str]:
+    """A line per architecture: its exponents with their intervals, or why they are not identified."""
+    return [f"{name}: {fit.text}." for name, fit in fits.items()]

@@ -1,0 +1,104 @@
+"""What a reader must know before believing a table, in lines below it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from .quantities import count, size
+from .statistics import plural
+from .summary import SAW, Comparison, Metric
+from .sweep import Sweep
+from .tables import SHARED, is_shared
+
+MOST = 8  # runs without a result that are told one by one
+
+
+def footer(comparison: Comparison) -> list[str]:
+    """What a reader must know before believing the table of quality, one line each."""
+    lines = [f"Every number is from the {comparison.split} split."]
+    if any(len(row.values(metric.key)) > 1 for row in comparison.rows for metric in comparison.metrics):
+        lines.append(
+            "Numbers are medians; shares solved have 95% Clopper-Pearson intervals."
+            if comparison.solved_from is not None
+            else "Means over seeds, ± half of their 95% interval (Student's t)."
+        )
+    if any(row.test_interval(metric.key) for row in comparison.rows for metric in comparison.metrics):
+        lines.append(
+            "Test set: 95% interval over test sets like this one (cluster bootstrap, seeds averaged). It is "
+            "not part of ±, and more seeds do not make it smaller."
+        )
+    reasons: dict[str, list[str]] = {}
+    for metric in comparison.metrics:
+        reasons.setdefault(comparison.verdicts[metric.key].reason, []).append(metric.title)
+    lines += [f"{' and '.join(titles).capitalize()}: {reason}." for reason, titles in reasons.items()]
+    if any(metric.key == "infill_bpb" for metric in comparison.metrics):
+        lines.append(f"To infill, {_who_saw_what(comparison)}.")
+    lines += _rules(comparison)
+    lines += [f"Not the same for all: {key} ({values})." for key, values in comparison.settings.items()]
+    return lines + _without_result(comparison)
+
+
+def _without_result(comparison: Comparison) -> list[str]:
+    """The runs that failed, diverged, ran out of memory or go on, each with its reason."""
+    lines = []
+    for row in comparison.rows:
+        for run in row.runs:
+            if run.get("status") != "completed":
+                error = f": {run['error']}" if run.get("error") else ""
+                lines.append(f"{row.label}, seed {run.get('seed', '?')}: {run.get('status')}{error}.")
+    more = len(lines) - MOST
+    return lines if more <= 0 else [*lines[:MOST], f"And {plural(more, 'run')} more without a result."]
+
+
+def cost_footer(comparison: Comparison, sweep: Sweep | None = None) -> list[str]:
+    """What a reader must know before believing the table of costs."""
+    lines = []
+    if any(map(is_shared, comparison.rows)):
+        lines.append(f"({SHARED}): timed while other runs used the machine, so that it says little.")
+    waiting = [share for row in comparison.rows if (share := row.mean("waiting_share")) is not None]
+    if waiting and max(waiting) > 0.02:
+        lines.append("Data could not keep up: more than 2% of the training time went by waiting for them.")
+    lines += _matched(comparison)
+    if sweep is not None:
+        lines.append(
+            "Trials: runs of the sweep that chose the learning rate, on validation, with seeds of their own."
+        )
+    return lines
+
+
+def _who_saw_what(comparison: Comparison) -> str:
+    saw: dict[str, list[str]] = {}
+    for row in comparison.rows:
+        saw.setdefault(SAW.get(row.infill_context, row.infill_context), []).append(row.label)
+    return "; ".join(f"{', '.join(labels)} saw {context}" for context, labels in saw.items())
+
+
+def _rules(comparison: Comparison) -> list[str]:
+    """Each remark with the rule behind it and the rows it stands in."""
+    remarked: dict[str, tuple[Metric, list[str]]] = {}
+    for row in comparison.rows:
+        for metric in comparison.metrics:
+            if remark := comparison.plateau(row, metric):
+                rows = remarked.setdefault(remark, (metric, []))[1]
+                rows += [row.label] if row.label not in rows else []
+    lines = []
+    for remark, (metric, rows) in remarked.items():
+        rule = f"median {metric.title} below {comparison.solved_from}"
+        if metric.baseline:
+            rule = f"less than {metric.margin:g} {metric.unit} below {metric.baseline}"
+        lines.append(f"{remark.capitalize()}: {', '.join(rows)} ({rule}).")
+    return lines
+
+
+def _matched(comparison: Comparison) -> list[str]:
+    """What was made equal to other architectures, how nearly, and the widths that it took."""
+    told: dict[str, list[str]] = {}
+    for row in comparison.rows:
+        match = row.runs[0].get("match")
+        if isinstance(match, Mapping):
+            show = size if match["kind"] == "state" else count
+            widths = "".join(f", {key}={value}" for key, value in match["solved"].items())
+            told.setdefault(str(match["kind"]), []).append(
+                f"{row.label} {show(match['reached'])} ({abs(match['off']):.1%} off{widths})"
+            )
+    return [f"Matched on {kind}: {'; '.join(rows)}." for kind, rows in told.items()]

@@ -1,0 +1,111 @@
+"""The first stage of a study, as its sweep.json tells it: which rates were tried, and which was chosen."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from . import record
+
+SWEEP = "sweep.json"  # in a study's folder
+FOLDER = "sweep"  # of the runs of stage 1, in a study's folder
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One choice: what was tried for an architecture on a task at some axes, and what was chosen.
+
+    values  {rate: one number per trial that was completed}; lost: {status: how many others}
+    lr      the chosen rate; None where none was eligible or the sweep goes on
+    edge    whether the chosen rate is the grid's first or last
+    """
+
+    label: str
+    task: str
+    axes: Mapping[str, Any]
+    primary: str
+    values: Mapping[float, Sequence[float]]
+    lost: Mapping[str, int]
+    trials: int
+    lr: float | None = None
+    edge: bool = False
+
+    @property
+    def name(self) -> str:
+        """The architecture, and where the choice was made along axes, at which values of them."""
+        at = ", ".join(f"{axis.rsplit('.', 1)[-1]} {value}" for axis, value in self.axes.items())
+        return f"{self.label} ({at})" if at else self.label
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """The rates tried, ascending, and an entry per choice."""
+
+    study: str
+    grid: tuple[float, ...]
+    entries: tuple[Entry, ...]
+
+    def trials_of(self, label: str, task: str) -> list[int]:
+        """How many trials each choice for an architecture had: on `task`, or wherever it was swept."""
+        own = [entry for entry in self.entries if entry.label == label]
+        return [entry.trials for entry in [e for e in own if e.task == task] or own]
+
+
+def read_sweep(folder: Path) -> Sweep | None:
+    """The sweep of a study's folder, or None. Raises DamagedRecord where its file cannot be read."""
+    path = folder / SWEEP
+    if not path.is_file():
+        return None
+    content = record.read_json(path)
+    try:
+        entries = tuple(_entries(content))
+        return Sweep(folder.name, tuple(sorted(float(rate) for rate in content["grid"])), entries)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise record.DamagedRecord(f"{path}: not the record of a sweep ({error!r})") from error
+
+
+def _entries(content: Mapping[str, Any]) -> Iterator[Entry]:
+    tried: dict[str, list[Mapping[str, Any]]] = {}
+    for trial in content["trials"]:
+        tried.setdefault(_key(trial), []).append(trial)
+    for trials in tried.values():
+        choice = _choice(trials[0], content["chosen"])
+        values: dict[float, list[float]] = {}
+        lost: Counter[str] = Counter()
+        for trial in trials:
+            value = trial.get("value")
+            if trial["status"] == "completed" and value is not None and math.isfinite(value):
+                values.setdefault(float(trial["lr"]), []).append(float(value))
+            else:
+                lost[str(trial["status"])] += 1
+        first = trials[0]
+        yield Entry(
+            label=str(first["label"]),
+            task=str(first["task"]),
+            axes=dict(first.get("axes") or {}),
+            primary=str(next((t["primary"] for t in trials if t.get("primary")), "")),
+            values=values,
+            lost=dict(lost),
+            trials=int(choice.get("trials", len(trials))),
+            lr=None if choice.get("lr") is None else float(choice["lr"]),
+            edge=bool(choice.get("edge", False)),
+        )
+
+
+def _choice(trial: Mapping[str, Any], chosen: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+    """What was chosen for a trial's architecture and task, at those of its axes that were swept."""
+    axes = trial.get("axes") or {}
+    for choice in chosen:
+        same = all(choice[key] == trial[key] for key in ("label", "task"))
+        if same and all(axes.get(axis) == value for axis, value in (choice.get("axes") or {}).items()):
+            return choice
+    return {}
+
+
+def _key(entry: Mapping[str, Any]) -> str:
+    axes = sorted((entry.get("axes") or {}).items())
+    return f"{entry['label']}\n{entry['task']}\n{axes}"
