@@ -24,6 +24,7 @@ from .searchpath import conf_dir, make_loader, register
 
 __all__ = ["ConfigError", "main", "one_line_errors"]
 
+DRY_RUN = ("--dry-run", "dry_run=true")  # of archs-compare
 INTERRUPTED = 130  # exit status after Ctrl-C, as shells have it
 
 
@@ -43,7 +44,7 @@ def main(command: str, worker: str) -> None:
         return status
 
     with one_line_errors():
-        sys.argv[1:] = for_completion(flags_first(sys.argv[1:]))
+        sys.argv[1:] = for_completion(flags_first(own_flags(command, sys.argv[1:])))
         register()
         precheck(command)
     try:
@@ -52,6 +53,11 @@ def main(command: str, worker: str) -> None:
         raise SystemExit(INTERRUPTED) from None
     if max(statuses):
         raise SystemExit(max(statuses))
+
+
+def own_flags(command: str, arguments: list[str]) -> list[str]:
+    """The same arguments with the flags that are ours, not Hydra's, written as the keys they stand for."""
+    return [DRY_RUN[1] if command == "compare" and word == DRY_RUN[0] else word for word in arguments]
 
 
 def flags_first(arguments: list[str]) -> list[str]:

@@ -53,6 +53,9 @@ def run(
             console.print(f"another process is running this: {planned.folder}")
             return BUSY
         announce(planned.folder)
+        if planned.match is not None:
+            line = planned.match.line(planned.arch.name)
+            console.print(line, markup=False, highlight=False, soft_wrap=True)
         ran = Run(planned, before, title or planned.folder.name, heartbeat)
         status = execute(ran)
     console.print(f"{status}{summary(ran.record)}", markup=False, highlight=False)

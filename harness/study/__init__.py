@@ -1,0 +1,119 @@
+"""archs-compare: a study from its YAML to its report.
+
+    YAML ─> expand ─> plan (refuse before work) ─> estimate ─┬─ --dry-run ends here
+                                                             │
+    sweep   one grid of rates for all, on tuning seeds;      │  STUDY/sweep/*     judged on validation
+            tasks that others start from come first          │  STUDY/sweep.json  every trial, what was chosen
+      │                                                      │
+    final   fresh seeds at the chosen rates, likewise        │  STUDY/*           validation, curves, weights
+      │                                                      │
+    test    once, when the last run has ended                │  STUDY/*/test.json
+      │                                                      │
+    bench, report                                               STUDY/bench, STUDY/report.*
+
+Every stage can be resumed: the same command skips what has a result, goes on with what was killed, and
+computes nothing twice. Each run is composed by Hydra like one of archs-train, handed to whichever Hydra
+launcher is configured, and executed in a supervised child process.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig
+from rich.console import Console
+
+from .. import bench, record, report
+from ..compose import compose
+from ..diagnose import parse
+from ..errors import ConfigError, one_line_errors
+from ..strict import as_dict
+from ..supervise import environment
+from . import estimate, expand, launch, spec
+from .spec import Study
+from .stages import Stages
+
+NOT_FOR_RUNS = (
+    "study",
+    "hang_after",
+    "scale",
+    "dry_run",
+    "study_name",
+    "progress",
+)  # typed for the study alone
+
+
+def run(config: DictConfig) -> int:
+    """Run config.study and write its report; returns 0 if every run completed, else 1."""
+    console = Console(stderr=True)
+    with one_line_errors():
+        stages, study, folder = prepared(config, console)
+        todo = stages.estimate()
+    console.print(f"[bold]{study.title}[/bold] · {folder}", highlight=False)
+    if todo:
+        console.print(estimate.table(todo, stages.at_once))
+    if config.dry_run:
+        console.print("nothing was started" if todo else "nothing is left to do")
+        return 0
+    ended = stages.sweep() and stages.final()
+    done = stages.completed()
+    if study.test and ended:
+        test(done, stages.at_once, stages.threads)
+    elif study.test:
+        console.print("the test split is left unread until the last run has ended; the same command goes on")
+    if study.bench is not None:
+        bench.sweep(lengths(config, study), folder / "bench")
+    if any(record.run_dirs(folder)):
+        report.build(folder, command=command_line())
+    return 0 if ended and stages.whole() else 1
+
+
+def prepared(config: DictConfig, console: Console) -> tuple[Stages, Study, Path]:
+    """The study, checked as far as it can be before any work. Raises ValueError."""
+    typed = launch.job_overrides()
+    node = as_dict(config.study, resolve=True)
+    study = spec.read(node, config.scale, typed)
+    user = [line for line in typed if parse([line])[0].key_or_group.split(".")[0] not in NOT_FOR_RUNS]
+    expand.refuse_own(user)
+    if study.bench is not None:
+        lengths(config, study)
+    name = study.name if config.study_name == node.get("name") else config.study_name
+    expansion = expand.Expansion(study, user, name, expand.folded(study, user))
+    folder = Path(config.results_dir) / name
+    return Stages(expansion, folder, config, console), study, folder
+
+
+def test(folders: Sequence[Path], at_once: int, threads: int | None) -> None:
+    """Read the test split, for all runs at once and only after the last of them has been trained."""
+    shares = [folders[place::at_once] for place in range(at_once)]
+    command = [sys.executable, "-m", "harness.worker", "test"]
+    children = [
+        subprocess.Popen([*command, *map(str, share)], env=environment(threads)) for share in shares if share
+    ]
+    for child in children:
+        child.wait()
+
+
+def lengths(config: DictConfig, study: Study) -> DictConfig:
+    """The study's `bench` block as a configuration of archs-bench, on the study's architectures."""
+    for label, overrides in study.archs.items():
+        if list(overrides) != [f"arch={label}"]:
+            raise ConfigError(
+                f"study.bench measures architectures by name, and study.archs.{label} is a variant"
+            )
+    chosen: Mapping[str, Any] = {
+        "archs": list(study.archs),
+        "progress": config.progress,
+        **(study.bench or {}),
+    }
+    return compose("bench", expand.lines(chosen))
+
+
+def command_line() -> str:
+    """The command as the user typed it, for the report, without the places of this machine."""
+    local = ("results_dir=", "cache_dir=")
+    return " ".join([Path(sys.argv[0]).name, *(word for word in sys.argv[1:] if not word.startswith(local))])

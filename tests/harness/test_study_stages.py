@@ -1,0 +1,175 @@
+"""The stages of a study: their order, what each may see, and going on after the worst."""
+
+import json
+
+import pytest
+from study_tools import RECALL, TINY, bench, mine, swept
+
+from harness.evaluate import TEST
+from harness.record import update_record
+
+assert bench  # a fixture
+
+
+def sweep_of(bench):
+    return json.loads((bench.runs / "mine" / "sweep.json").read_text())
+
+
+def test_the_sweep_chooses_on_validation_before_the_final_runs_and_the_test_comes_last(bench):
+    seen = []
+    bench.before = lambda config: seen.append(sorted(bench.runs.rglob(TEST)))
+    both = {"gpt": ["arch=gpt"], "gpt rope": ["arch=gpt", "arch/position=rope"]}
+    assert bench(swept(test=True, archs=both)) == 0
+    assert [len(batch) for batch in bench.launched] == [6, 2]
+    assert bench.reported == [bench.runs / "mine"]
+    assert seen == [[]] * 8  # no test split was read while anything was trained
+    told = sweep_of(bench)
+    assert told["grid"] == [1e-3, 1e-2, 1e-1]
+    assert len(told["trials"]) == 6
+    for choice in told["chosen"]:
+        own = [trial for trial in told["trials"] if trial["label"] == choice["label"]]
+        best = max(own, key=lambda trial: (trial["value"], -trial["native_loss"]))
+        assert choice["lr"] == best["lr"]
+        assert choice["edge"] == (best["lr"] != 1e-2)
+        assert choice["trials"] == 3
+    chosen = {choice["label"]: choice["lr"] for choice in told["chosen"]}
+    finals = bench.records()
+    assert {(record["config"]["label"], record["lr"]) for record in finals.values()} == set(chosen.items())
+    assert {record["seed"] for record in finals.values()} == {1}
+    assert {path.parent.name for path in bench.runs.rglob(TEST)} == finals.keys()  # and never of a trial
+
+    written = {path: path.read_bytes() for path in bench.runs.rglob("*.json")}
+    assert bench(swept(test=True, archs=both)) == 0  # again: nothing is computed twice
+    assert len(bench.launched) == 2
+    assert {path: path.read_bytes() for path in written} == written
+
+
+def test_a_killed_study_goes_on_where_it_was(bench):
+    def kill(config):
+        if len(bench.records("sweep")) == 2:
+            raise KeyboardInterrupt
+
+    bench.before = kill
+    with pytest.raises(KeyboardInterrupt):
+        bench(swept())
+    assert not (bench.runs / "mine" / "sweep.json").exists()
+    bench.before = lambda config: None
+    bench.launched.clear()
+    assert bench(swept()) == 0
+    assert [len(batch) for batch in bench.launched] == [1, 1]
+
+
+def test_a_rate_that_diverged_is_not_eligible(bench):
+    node = swept(shared=TINY | {"optim.clip": None, "budget.steps": 12})
+    assert bench(node | {"sweep": {"lr": [1e-3, 1e30], "seeds": [100]}}) == 0
+    told = sweep_of(bench)
+    assert [trial["status"] for trial in told["trials"]] == ["completed", "diverged"]
+    assert told["trials"][1]["value"] is None
+    assert told["chosen"][0]["lr"] == 1e-3
+
+
+@pytest.mark.slow
+def test_an_architecture_without_an_eligible_rate_has_no_final_runs(bench, capsys):
+    node = swept(shared=TINY | {"optim.clip": None, "budget.steps": 12})
+    assert bench(node | {"sweep": {"lr": [1e29, 1e30], "seeds": [100]}}) == 1
+    assert sweep_of(bench)["chosen"][0]["lr"] is None
+    assert bench.records() == {}
+    assert "no rate of 1e+29, 1e+30 ended well" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_a_wider_grid_chooses_again_and_keeps_what_it_has(bench):
+    bench(swept())
+    before = set(bench.records("sweep"))
+    bench.launched.clear()
+    wider = {"lr": [1e-3, 1e-2, 1e-1, 3e-1], "seeds": [100]}
+    assert bench(swept(sweep=wider)) == 0
+    assert len(bench.launched[0]) == 1
+    assert before < set(bench.records("sweep"))
+    assert sweep_of(bench)["chosen"][0]["trials"] == 4
+
+
+@pytest.mark.slow
+def test_a_task_that_starts_from_another_waits_for_it(bench):
+    tuned = {"overrides": RECALL | {"task.pairs": 4}, "lr": 1e-3, "init_from": "recall"}
+    node = mine(seeds=[1, 2], tasks={"tuned": tuned, "recall": {"overrides": RECALL, "lr": 1e-2}})
+    assert bench(node) == 0
+    assert [len(batch) for batch in bench.launched] == [2, 2]
+    records = list(bench.records().values())
+    starts = {record["name"]: record["seed"] for record in records if record["config"]["init_from"] is None}
+    tuned = [record for record in records if record["config"]["init_from"] is not None]
+    assert len(tuned) == 2
+    for record in tuned:
+        assert starts[record["config"]["init_from"].rsplit("/", 1)[-1]] == record["seed"]
+        assert record["config"]["label"] == "gpt from recall"
+
+
+def test_what_would_start_from_a_run_that_came_to_a_bad_end_is_left_out(bench):
+    tuned = {"overrides": RECALL, "lr": 1e-3, "init_from": "recall"}
+    node = mine(
+        shared=TINY | {"optim.clip": None, "budget.steps": 12},
+        tasks={"recall": {"overrides": RECALL, "lr": 1e30}, "tuned": tuned},
+        test=True,
+    )
+    assert bench(node) == 1
+    assert [record["status"] for record in bench.records().values()] == ["diverged"]
+
+
+@pytest.mark.slow
+def test_the_test_split_waits_for_the_last_run(bench, capsys):
+    bench(mine())
+    [folder] = (bench.runs / "mine").glob("*/")
+    update_record(folder, status="interrupted")
+
+    def kill(config):
+        raise KeyboardInterrupt
+
+    bench.before = kill
+    with pytest.raises(KeyboardInterrupt):
+        bench(mine(seeds=[1, 2], test=True))
+    assert not list(bench.runs.rglob(TEST))
+    bench.before = lambda config: None
+    assert bench(mine(seeds=[1, 2], test=True)) == 0
+    assert len(list(bench.runs.rglob(TEST))) == 2
+
+
+def test_a_scale_has_a_folder_of_its_own(bench):
+    node = mine(scales={"longer": {"shared": {"budget.steps": 6}}})
+    assert bench(node, "scale=longer") == 0
+    [record] = bench.runs.glob("mine-longer/*/run.json")
+    assert json.loads(record.read_text())["steps"] == 6
+    assert not (bench.runs / "mine").exists()
+
+
+def test_a_dry_run_starts_and_writes_nothing(bench, capsys):
+    assert bench(swept(test=True), "dry_run=true") == 0
+    assert bench.launched == []
+    assert not bench.runs.exists()
+    assert bench.timed == 1  # rates and seeds make no difference to the speed
+    shown = capsys.readouterr().err
+    assert all(word in shown for word in ("sweep", "final", "test", "all", "nothing was started"))
+    bench(swept(), "dry_run=true")
+    assert bench.timed == 1  # the cache knows it
+
+
+def test_runs_that_nothing_sets_apart_are_refused(bench, capsys):
+    twins = {"gpt": ["arch=gpt"], "gpt learned": ["arch=gpt", "arch/position=learned"]}
+    with pytest.raises(SystemExit):
+        bench(mine(archs=twins))
+    said = capsys.readouterr().err.strip()
+    assert "are the same run" in said
+    assert "\n" not in said
+    assert not bench.runs.exists()
+
+
+def test_an_override_that_does_not_compose_is_refused_before_any_work(bench, capsys):
+    tasks = {
+        "recall": {"overrides": RECALL, "lr": 1e-3},
+        "other": {"overrides": RECALL | {"task.pear": 1}, "lr": 1},
+    }
+    with pytest.raises(SystemExit):
+        bench(mine(tasks=tasks))
+    said = capsys.readouterr().err.strip()
+    assert said.startswith("study, gpt · other: ")
+    assert "nearest: task.pairs" in said
+    assert not bench.runs.exists()
