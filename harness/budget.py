@@ -7,7 +7,8 @@ alone, without evaluation and checkpoints.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, astuple, dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -33,10 +34,14 @@ class Cost:
 
 
 class CostModel:
-    """Analytic training cost of batches for one backbone, memoised by shape."""
+    """Analytic training cost of batches for one backbone, memoised by shape.
 
-    def __init__(self, backbone: Backbone) -> None:
+    frozen: the gradient goes no further than the head.
+    """
+
+    def __init__(self, backbone: Backbone, frozen: bool = False) -> None:
         self._forward = lru_cache(maxsize=4096)(backbone.flops)
+        self._frozen = frozen
 
     def __call__(self, batch: Batch) -> Cost:
         rows, T = batch.tokens.shape
@@ -45,7 +50,8 @@ class CostModel:
         # The head reads scored positions only; their mean over rows is exact since its cost is linear.
         body = self._forward(T, S, 0) * rows
         head = (self._forward(T, S, 1) - self._forward(T, S, 0)) * targets
-        return Cost(batch.consumed, rows * (T + S), targets, (1 + BACKWARD) * (body + head))
+        trained = head if self._frozen else body + head
+        return Cost(batch.consumed, rows * (T + S), targets, body + head + BACKWARD * trained)
 
 
 @dataclass
@@ -102,13 +108,53 @@ class Budget:
 
 
 SAMPLE = 16  # batches whose mean cost stands for a step where shapes vary (span corruption)
+WALK = 1024  # batches that are looked at one by one, where they vary in what the budget counts
 
 
-def cost_per_step(task: Task, cost: CostModel, seed: int, batch_size: int, batches: int) -> Cost:
-    """Mean cost of one optimiser step of `batches` batches, from a few of the run's own."""
-    costs = [cost(task.batch(seed, index, batch_size)) for index in task.typical(batch_size, SAMPLE)]
-    means = {
-        name: batches * sum(getattr(c, name) for c in costs) / len(costs)
-        for name in ("tokens", "positions", "targets", "flops")
-    }
-    return Cost(**means)
+def sample(task: Task, seed: int, batch_size: int) -> list[Batch]:
+    """A few training batches, whose mean cost is that of the training."""
+    return [task.batch(seed, index, batch_size) for index in task.typical(batch_size, SAMPLE)]
+
+
+def total(costs: Iterable[Cost], share: float = 1.0) -> Cost:
+    """The sum of costs, or a share of it."""
+    tokens, positions, targets, flops = (sum(column) for column in zip(*map(astuple, costs), strict=True))
+    return Cost(tokens * share, positions * share, targets * share, flops * share)
+
+
+def mean_cost(sampled: Sequence[Batch], cost: CostModel, batches: int = 1) -> Cost:
+    """Of `batches` batches such as those sampled."""
+    return total(map(cost, sampled), batches / len(sampled))
+
+
+class Steps:
+    """The optimiser steps of a run, each of `batches` batches (accumulated, and of all devices)."""
+
+    def __init__(self, task: Task, cost: CostModel, seed: int, batch_size: int, batches: int) -> None:
+        self.task, self.cost, self.seed, self.batch_size, self.batches = task, cost, seed, batch_size, batches
+        self.sampled = [cost(batch) for batch in sample(task, seed, batch_size)]
+        self.mean = total(self.sampled, batches / len(self.sampled))
+
+    def paid_by(self, budget: Budget) -> int | None:
+        """How many steps a budget pays for; None: seconds, known only by running.
+
+        Where batches vary in what it counts, by their own costs rather than by the mean of a few: without
+        that, the families whose rows vary in length would be given some percent more or less than others.
+        """
+        steps = budget.steps(self.mean)
+        if budget.kind not in ("tokens", "flops") or steps is None:
+            return steps
+        if len({getattr(cost, budget.kind) for cost in self.sampled}) == 1:
+            return steps
+        spent, walked = 0.0, max(1, WALK // self.batches)
+        for step in range(walked):
+            spent += getattr(self.at(step), budget.kind)
+            if spent > budget.amount:
+                return max(1, step)
+        return walked + int((budget.amount - spent) // (spent / walked))
+
+    def at(self, step: int) -> Cost:
+        """The cost of step number `step`."""
+        first = step * self.batches
+        indices = range(first, first + self.batches)
+        return total(self.cost(self.task.batch(self.seed, index, self.batch_size)) for index in indices)

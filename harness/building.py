@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -94,10 +94,28 @@ def unsized(config: DictConfig) -> Architecture:
     return Architecture(config.choices.arch, _resolved(config), {})
 
 
-def architecture(config: DictConfig, vocab_size: int) -> Architecture:
+@dataclass(frozen=True)
+class Goal:
+    """What the widths are solved for where it is no number of parameters.
+
+    measure     of a backbone on the meta device, growing with its widths
+    asked       what `target` is, for the line that says that it cannot be met
+    tolerance   how far off, in parts of the target, the nearest that can be reached may be
+    """
+
+    target: float
+    measure: Callable[[torch.nn.Module], float]
+    asked: str
+    tolerance: float
+
+
+def architecture(
+    config: DictConfig, vocab_size: int, goal: Goal | None = None, fixed: Mapping[str, int] | None = None
+) -> Architecture:
     """Solve `config.arch` for `config.size` non-embedding parameters (null: the widths as written).
 
-    Raises ValueError if the architecture declares no `sizing`, or no width comes within 2%.
+    goal: solve for this instead, at the depth of `config.size`. fixed: keys of the architecture that are
+    set first. Raises ValueError if the architecture declares no `sizing`, or no width comes near enough.
     """
     name, size = config.choices.arch, config.size
     if size is None:
@@ -108,13 +126,19 @@ def architecture(config: DictConfig, vocab_size: int) -> Architecture:
             f"arch={name} declares no sizing, so size={size} cannot be met: add to its YAML, for example, "
             "sizing: {width: dim, multiple: 16, fine: hidden, depth: {200k: 4, 1M: 5}}, or pass size=null"
         )
+    fixed = dict(fixed or {})
 
     def factory(**widths: int) -> torch.nn.Module:
-        backbone = construct(_resolved(config, widths), vocab_size, "meta")
+        backbone = construct(_resolved(config, {**fixed, **widths}), vocab_size, "meta")
         assert isinstance(backbone, torch.nn.Module)
         return backbone
 
-    solved = solve(factory, size, **_rule(as_dict(sizing, resolve=True), config.arch))
+    rule = _rule(as_dict(sizing, resolve=True), config.arch)
+    if goal is None:
+        solved = solve(factory, size, **rule)
+    else:
+        solved = solve(factory, goal.target, goal.measure, size, goal.tolerance, goal.asked, **rule)
+    solved = {**solved, **fixed}
     return Architecture(name, _resolved(config, solved), solved)
 
 
@@ -124,17 +148,17 @@ def _rule(sizing: Mapping[str, Any], arch: Mapping[str, Any]) -> dict[str, Any]:
         name: p for name, p in inspect.signature(solve).parameters.items() if p.kind is p.KEYWORD_ONLY
     }
     for key in sizing:
-        if key not in parameters:
-            raise ConfigError(
-                f"unknown key arch.sizing.{key}; {prefixed('arch.sizing', key, list(parameters))}"
-            )
+        if key not in (*parameters, "state"):
+            near = prefixed("arch.sizing", key, [*parameters, "state"])
+            raise ConfigError(f"unknown key arch.sizing.{key}; {near}")
     missing = [name for name, p in parameters.items() if p.default is p.empty and name not in sizing]
     if missing or not sizing["depth"]:
         raise ConfigError(f"arch.sizing has no {', '.join(missing or ['entry in its depth'])}")
-    for key in ("width", "fine"):
-        if sizing[key] is not None and sizing[key].split(".")[0] not in arch:
+    for key in ("width", "fine", "heads"):
+        if sizing.get(key) is not None and sizing[key].split(".")[0] not in arch:
             raise ConfigError(f"arch.sizing.{key}={sizing[key]} is no key of the architecture")
-    return {**sizing, "depth": {parse_count(at): layers for at, layers in sizing["depth"].items()}}
+    rule = {name: value for name, value in sizing.items() if name in parameters}
+    return {**rule, "depth": {parse_count(at): layers for at, layers in sizing["depth"].items()}}
 
 
 def _resolved(config: DictConfig, widths: Mapping[str, int] | None = None) -> dict[str, Any]:
@@ -156,15 +180,24 @@ def build(
 
 
 PARTS = ("corpus", "tokenizer", "objective")  # what a task that trains on text is made of
+TOKENIZER = "tokenizer.json"  # of a finished run
 
 
-def make_task(config: DictConfig, arch: Architecture) -> Task:
+def make_task(config: DictConfig, arch: Architecture, tokenizer: Path | None = None) -> Task:
     """The configured task as this architecture's family sees it.
 
     A task that trains on a corpus takes it, its tokenizer and the objective; a generator takes none. The same
     task is made once in a process: the runs of a study differ in rates and seeds more than in data.
+
+    tokenizer: the file of one that is fitted already; None: that of the run in config.init_from, or where it
+    names none, one that is fitted as config.tokenizer says.
     """
     given = {part: as_dict(config[part], resolve=True) for part in PARTS}
+    origin = Path(str(config.init_from)).expanduser() / TOKENIZER
+    if tokenizer is None and config.init_from is not None and origin.exists():
+        tokenizer = origin
+    if tokenizer is not None:
+        given["tokenizer"] = {"_target_": "tasks.tokenizer.Saved", "path": str(tokenizer)}
     about = {"task": as_dict(config.task, resolve=True), "cache_dir": config.cache_dir, **given}
     return _task(json.dumps(about, sort_keys=True), arch.family, arch.start)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,27 +13,42 @@ from rich.progress import track
 from rich.table import Table
 
 from . import record
-from .errors import one_line_errors
+from .errors import ConfigError, one_line_errors
 from .loading import Loaded, load
+from .transfer import evaluated
 
 TEST = "test.json"
 
 
 def run(config: DictConfig) -> int:
-    """Evaluate config.run on config.split and print it beside what its record says."""
+    """Evaluate config.run on config.split: on its own task beside what its record says, or on config.task."""
     with one_line_errors():
+        if config.shots is not None and config.task is None:
+            raise ConfigError(
+                f"shots={config.shots} needs a task with labels: task=classification task.files=..."
+            )
         loaded = load(config.run)
+        title = f"{loaded.folder.name} · {config.split}"
+        if config.task is not None:
+            metrics, baselines = evaluated(loaded, config)
+            shots = "" if config.shots is None else f" · {config.shots} shots"
+            show(f"{title} · {config.choices.task}{shots}", {"now": metrics, **baselines})
+            return 0
         task = loaded.task
-    metrics = task.evaluate(loaded.backbone, config.split)
     known = recorded(loaded, config.split)
-    table = Table(title=f"{loaded.folder.name} · {config.split}", box=SIMPLE_HEAD, title_justify="left")
-    for heading in ("metric", "now", "in the record"):
-        table.add_column(heading, justify="left" if heading == "metric" else "right")
-    for name, value in metrics.items():
-        if name != "clusters":
-            table.add_row(name, shown(value), shown(known.get(name)))
-    Console().print(table)
+    show(title, {"now": task.evaluate(loaded.backbone, config.split), "in the record": known})
     return 0
+
+
+def show(title: str, columns: Mapping[str, Mapping[str, Any]]) -> None:
+    """Metrics by name, a column for each source of them; the first says which metrics."""
+    table = Table(title=title, box=SIMPLE_HEAD, title_justify="left")
+    for heading in ("metric", *columns):
+        table.add_column(heading, justify="left" if heading == "metric" else "right")
+    for name in next(iter(columns.values())):
+        if name != "clusters":
+            table.add_row(name, *(shown(values.get(name)) for values in columns.values()))
+    Console().print(table)
 
 
 def recorded(loaded: Loaded, split: str) -> dict[str, Any]:

@@ -30,11 +30,14 @@ MATTERS: dict[str, bool | tuple[str, ...]] = {
     "trainer": ("devices", "num_nodes", "precision", "accumulate_grad_batches"),
     "logger": False,
     "size": True,
+    "match": True,
     "seed": True,
     "batch_size": True,
     "evaluations": True,  # checkpoint=best chooses among them
     "checkpoint": True,
     "init_from": False,  # a path; the identity of what it names is passed in `extras`
+    "freeze": True,
+    "label": False,
     "results_dir": False,
     "study_name": False,
     "cache_dir": False,
@@ -43,7 +46,8 @@ MATTERS: dict[str, bool | tuple[str, ...]] = {
 }
 # Inside groups: where something lies is not what it is (its digest is in `extras`), and `sizing` has
 # become the solved widths.
-NEVER = {"arch.sizing", "corpus.files"}
+NEVER = {"arch.sizing", "corpus.files", "task.nearest"}
+NEVER |= {"task.files", "task.validation_files", "task.test_files"}
 
 # A key equal to its default here is left out. A key that is added later stands here (or defaults to null,
 # which is left out as well), so that the identities of older runs stay what they were.
@@ -52,6 +56,7 @@ DEFAULTS: dict[str, Any] = {
     "trainer.num_nodes": 1,
     "trainer.precision": "32-true",
     "trainer.accumulate_grad_batches": 1,
+    "match.kind": "params",
     "checkpoint": "last",
     "evaluations": 10,
     "arch.head.fixed_bias": False,

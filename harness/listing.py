@@ -28,7 +28,7 @@ from .errors import one_line
 from .plugins import Package, clash, load_code, packages, provider, yaml_problem
 from .searchpath import conf_dir, make_loader
 
-CHOICES = ("task", "corpus", "tokenizer", "objective", "budget", "optim")
+CHOICES = ("task", "corpus", "tokenizer", "objective", "budget", "match", "optim")
 
 
 def run(config: DictConfig) -> int:

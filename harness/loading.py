@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 import yaml
+from hydra.utils import get_class
 from omegaconf import OmegaConf
 from safetensors.torch import load_file
 
@@ -17,7 +18,7 @@ from tasks.task import Task
 from tasks.tokenizer import Tokenizer
 
 from . import pretrained
-from .building import Architecture, make_task
+from .building import TOKENIZER, Architecture, make_task
 from .record import DamagedRecord, read_record
 
 FILES = ("config.yaml", "model.safetensors", "run.json")
@@ -35,7 +36,8 @@ class Loaded:
     @cached_property
     def task(self) -> Task:
         """The task as the run saw it, made again from its data."""
-        task = make_task(OmegaConf.create(self.config), self.arch)
+        own = self.folder / TOKENIZER
+        task = make_task(OmegaConf.create(self.config), self.arch, own if own.exists() else None)
         before = read_record(self.folder)["digests"]
         changed = [name for name, digest in task.digests.items() if before.get(name) != digest]
         if changed:
@@ -47,20 +49,20 @@ class Loaded:
     @cached_property
     def tokenizer(self) -> Tokenizer | None:
         """The run's own tokenizer; None where the task has no text."""
-        path = self.folder / "tokenizer.json"
+        path = self.folder / TOKENIZER
         return Tokenizer.load(path) if path.exists() else None
 
 
-def run_folder(path: str | Path) -> Path:
-    """`path` as the folder of a finished run. Raises ValueError naming what is missing."""
+def run_folder(path: str | Path, key: str = "run") -> Path:
+    """`path` as the folder of a finished run. Raises ValueError naming what is missing, as of `key`=path."""
     folder = Path(path).expanduser()
     if not folder.is_dir():
         near = sorted(str(p.parent) for p in folder.parent.glob("*/run.json"))[:3]
         hint = f"; here are {', '.join(near)}" if near else ""
-        raise ValueError(f"run={path} is not a folder{hint}")
+        raise ValueError(f"{key}={path} is not a folder{hint}")
     missing = [name for name in FILES if not (folder / name).exists()]
     if missing:
-        raise ValueError(f"run={path} is not a finished run: it has no {', '.join(missing)}")
+        raise ValueError(f"{key}={path} is not a finished run: it has no {', '.join(missing)}")
     return folder
 
 
@@ -69,8 +71,8 @@ def load(path: str | Path) -> Loaded:
     folder = run_folder(path)
     config = yaml.safe_load((folder / "config.yaml").read_text())
     arch = Architecture(config["choices"]["arch"], config["arch"], {})
-    backbone = arch.build(vocab_size(folder))
-    assert isinstance(backbone, torch.nn.Module)
+    task: Any = get_class(config["task"]["_target_"])
+    backbone = task.wrap(arch.build(vocab_size(folder)))
     backbone.load_state_dict(load_file(folder / "model.safetensors"))
     backbone.eval()
     return Loaded(folder, config, arch, backbone)
@@ -91,13 +93,13 @@ def origin(init_from: str, arch: Architecture, vocab_size: int) -> str:
     """
     model = pretrained.folder_of(init_from)
     if model is None:
-        return str(read_record(run_folder(init_from))["identity"])
+        return str(read_record(run_folder(init_from, "init_from"))["identity"])
     pretrained.check(arch, vocab_size, model)
     return pretrained.digest(model)
 
 
 def init_weights(backbone: Backbone, init_from: str) -> None:
-    """Start `backbone` from weights whose shapes and tokenizer must be the same.
+    """Start `backbone` from weights of the same shapes (starting.py: what a run takes over besides).
 
     init_from: the folder of a finished run, or hf:FOLDER of a model that transformers saved.
     """
@@ -106,7 +108,7 @@ def init_weights(backbone: Backbone, init_from: str) -> None:
     if model is not None:
         pretrained.load_into(backbone, model)
         return
-    folder = run_folder(init_from)
+    folder = run_folder(init_from, "init_from")
     config = yaml.safe_load((folder / "config.yaml").read_text())
     found, wanted = load_file(folder / "model.safetensors"), backbone.state_dict()
     for name in sorted(found.keys() | wanted.keys()):

@@ -30,14 +30,18 @@ def derived_seed(*names: object) -> int:
     return int.from_bytes(digest[:8], "big") >> 1
 
 
-def scored_loss(backbone: Backbone, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+def scored_loss(
+    backbone: Backbone, batch: Batch, *, frozen: bool = False
+) -> tuple[Tensor, dict[str, Tensor]]:
     """Mean cross-entropy in nats over the scored positions, and the backbone's own weighted losses.
 
     The head reads only positions that have a target: for masked language models that is a sixth of them.
+    frozen: gradients go no further than the head.
     """
-    output = backbone(  # type: ignore[operator]  # a Protocol cannot be an nn.Module too
-        batch.tokens, batch.keep, source=batch.source, source_keep=batch.source_keep
-    )
+    with torch.set_grad_enabled(torch.is_grad_enabled() and not frozen):
+        output = backbone(  # type: ignore[operator]  # a Protocol cannot be an nn.Module too
+            batch.tokens, batch.keep, source=batch.source, source_keep=batch.source_keep
+        )
     asked = batch.targets != IGNORE
     if bool(asked.all()):
         hidden, targets = output.hidden.flatten(0, 1), batch.targets.flatten()
@@ -50,6 +54,7 @@ class Training(L.LightningModule):
     """Trains a backbone on a task within a budget; everything random is keyed on (seed, batch number).
 
     spent: what the run has used up. `steps`: optimiser steps the budget pays for (None: seconds).
+    frozen: only the head is trained (see freezing.py), without decay, which would move rows with no gradient.
     """
 
     def __init__(
@@ -60,15 +65,17 @@ class Training(L.LightningModule):
         steps: int | None,
         optim: Mapping[str, Any],
         seed: int,
+        frozen: bool = False,
     ) -> None:
         super().__init__()
         self.backbone = backbone
+        self.frozen = frozen
         self.budget = budget
         self.steps = steps
         self.optim = optim
         self.seed = seed
         self.spent = Spent()
-        self.cost = CostModel(backbone)
+        self.cost = CostModel(backbone, frozen)
         self.loss = torch.tensor(math.nan)  # of the last batch, on its device
         self._lap = 0.0
 
@@ -96,7 +103,7 @@ class Training(L.LightningModule):
         torch.manual_seed(derived_seed(self.seed, "dropout", self.spent.batches, self.global_rank))
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        loss, aux = scored_loss(self.backbone, batch)
+        loss, aux = scored_loss(self.backbone, batch, frozen=self.frozen)
         self.loss = loss.detach()
         return loss + sum(aux.values()) if aux else loss
 
@@ -113,7 +120,7 @@ class Training(L.LightningModule):
         optim = self.optim
         assert isinstance(self.backbone, torch.nn.Module)
         optimizer = torch.optim.AdamW(
-            decay_groups(self.backbone, optim["weight_decay"]),
+            decay_groups(self.backbone, 0.0 if self.frozen else optim["weight_decay"]),
             lr=optim["lr"],
             betas=tuple(optim["betas"]),
             eps=optim["eps"],

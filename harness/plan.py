@@ -13,10 +13,14 @@ from omegaconf import DictConfig
 from archs.contract import Backbone
 from tasks.task import Task
 
-from .budget import Budget, Cost, CostModel, cost_per_step
-from .building import PARTS, Architecture, architecture, make_task, unsized
+from .budget import Budget, Cost, CostModel, Steps
+from .building import PARTS, Architecture, make_task, unsized
+from .errors import note
+from .freezing import check_freezing
 from .identity import identity, run_name, sources
 from .loading import origin
+from .matching import Match, matched
+from .starting import announce, check_positions, taken_over, with_tokenizer
 from .strict import as_dict
 
 
@@ -25,6 +29,7 @@ class Plan:
     """What a run will do and where.
 
     outline   the backbone on the meta device: shapes and costs without memory
+    match     what was made equal to other architectures; None where widths are as written
     per_step  mean cost of an optimiser step; steps: how many the budget pays for (None: seconds)
     folder    results_dir/study_name/name-identity
     """
@@ -34,6 +39,7 @@ class Plan:
     task: Task
     outline: Backbone
     budget: Budget
+    match: Match | None
     per_step: Cost
     steps: int | None
     identity: str
@@ -43,18 +49,28 @@ class Plan:
 def plan(config: DictConfig) -> Plan:
     """Resolve `config` into a Plan. Raises ValueError, in one line, for whatever cannot be run."""
     check_device(config.trainer.accelerator)
+    config = with_tokenizer(config)
     task = make_task(config, unsized(config))
-    arch = architecture(config, task.vocab_size)
+    taken = taken_over(config, task.vocab_size)
+    arch, match = matched(config, task) if taken is None else (taken, None)
     outline = task.wrap(arch.build(task.vocab_size, "meta"))
+    check_positions(config, task.max_len, outline.max_len)
     if outline.max_len is not None and task.max_len > outline.max_len:
         raise ValueError(
             f"task={task.name} needs {task.max_len} positions but arch={arch.name} has a position table of "
             f"{outline.max_len}: raise arch.position.max_len, shorten the task, or pick arch/position=rope"
         )
+    frozen = config.freeze is not None
+    if frozen:
+        check_freezing(config, task, outline)
+    announce(config)
+    for text in task.notes:
+        note(text)
     kind = config.budget.kind
     budget = Budget(kind, float(config.budget[kind]))
-    accumulate = int(config.trainer.accumulate_grad_batches)
-    per_step = cost_per_step(task, CostModel(outline), config.seed, config.batch_size, accumulate)
+    trainer = config.trainer
+    batches = int(trainer.accumulate_grad_batches) * int(trainer.devices) * int(trainer.num_nodes)
+    steps = Steps(task, CostModel(outline, frozen), config.seed, config.batch_size, batches)
     resolved = as_dict(config, resolve=True)
     resolved["arch"] = arch.node
     extras = {"digests": dict(task.digests), "solved": arch.solved, "sources": sources(resolved)}
@@ -62,9 +78,8 @@ def plan(config: DictConfig) -> Plan:
         extras["init_from"] = origin(config.init_from, arch, task.vocab_size)
     key = identity({name: value for name, value in resolved.items() if name not in unused(task)}, extras)
     folder = Path(config.results_dir) / config.study_name / f"{run_name(resolved)}-{key}"
-    return Plan(
-        resolved, arch, task, outline, budget, per_step, budget.steps(per_step), key, folder.resolve()
-    )
+    paid = steps.paid_by(budget)
+    return Plan(resolved, arch, task, outline, budget, match, steps.mean, paid, key, folder.resolve())
 
 
 def check_device(accelerator: str) -> None:

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from omegaconf import DictConfig, OmegaConf
 
+from .counts import is_count, parse_count
 from .errors import ConfigError, nearest
 from .strict import as_dict, leaves, resolve, shown
 
@@ -47,6 +48,7 @@ def _is_text(value: Any) -> bool:
 
 
 COUNT = Rule(number(1).holds, "a whole number of at least 1")
+WRITTEN_COUNT = Rule(lambda value: is_count(value) and parse_count(value) > 0, "a count (200k, 2M, 5e6)")
 POSITIVE = number(0, above=True)
 SHARE = number(0, 1)
 BETAS = Rule(
@@ -78,6 +80,11 @@ RULES: dict[str, Rule] = {
     "evaluations": number(0),
     "checkpoint": choose("last", "best"),
     "init_from": maybe(ORIGIN),
+    "freeze": maybe(choose("backbone")),
+    "match.kind": choose("params", "flops", "state"),
+    "match.flops": maybe(WRITTEN_COUNT),
+    "match.bytes": maybe(WRITTEN_COUNT),
+    "match.attention": maybe(choose("kv_heads", "window")),
     "budget.kind": choose("steps", "tokens", "flops", "seconds"),
     "budget.steps": COUNT,
     "budget.tokens": COUNT,
@@ -104,6 +111,7 @@ RULES: dict[str, Rule] = {
     # studies, length sweeps, text, lists
     "hang_after": POSITIVE,
     "split": choose("validation", "test"),
+    "shots": maybe(Rule(lambda value: isinstance(value, int) and value >= 0, "a whole number of at least 0")),
     "vocab_size": COUNT,
     "tokens_per_batch": COUNT,
     "threads": maybe(COUNT),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,7 @@ class Task(ABC):
     objective: str
     primary: str
     higher_is_better: bool
+    notes: Sequence[str] = ()  # what was cut or left out of the data, in words
     solved_from: float | None = None  # of a task that is solved or not: value of `primary` that solves it
 
     @abstractmethod

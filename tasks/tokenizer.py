@@ -262,3 +262,17 @@ class RawBytes:
 
     def fit(self, texts: Iterable[str]) -> Tokenizer:
         return raw_bytes()
+
+
+@dataclass(frozen=True)
+class Saved:
+    """One that has been fitted already, such as a finished run's tokenizer.json; no text changes it."""
+
+    path: str
+
+    @property
+    def name(self) -> str:
+        return f"saved-{Tokenizer.load(self.path).digest}"
+
+    def fit(self, texts: Iterable[str]) -> Tokenizer:
+        return Tokenizer.load(self.path)

@@ -1,0 +1,152 @@
+"""init_from=RUN: a run that goes on from a finished one takes over its tokenizer and its architecture.
+
+Whatever of the two the command line leaves as it is becomes the finished run's, solved widths and all; what
+it sets to something else is refused, by name, before any work.
+"""
+
+from __future__ import annotations
+
+import copy
+import inspect
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from hydra.utils import get_class
+from omegaconf import DictConfig, open_dict
+
+from . import pretrained
+from .building import TOKENIZER, Architecture, unsized
+from .compose import compose
+from .counts import format_count
+from .errors import ConfigError, note
+from .identity import canonical
+from .loading import run_folder, vocab_size
+from .strict import as_dict, leaves, shown
+
+FREE = ("dropout", "backend", "chunk")  # keys that a run may choose anew: they make no other weights
+
+
+def folder_of(config: DictConfig) -> Path | None:
+    """The folder of the finished run that `config` starts from; None where it starts from no run."""
+    init_from = config.init_from
+    if init_from is None or pretrained.folder_of(init_from) is not None:
+        return None
+    return run_folder(init_from, "init_from")
+
+
+def with_tokenizer(config: DictConfig) -> DictConfig:
+    """`config` with the tokenizer of the run that it starts from, where it starts from one and reads text.
+
+    Raises ConfigError where the command line asks for another one, or that run has none.
+    """
+    folder = folder_of(config)
+    if folder is None or not reads_text(config):
+        return config
+    theirs = run_config(folder)
+    if not (folder / TOKENIZER).exists():
+        raise ConfigError(
+            f"init_from={config.init_from} was trained on {theirs['choices']['task']}, which has no "
+            f"tokenizer, but task={config.choices.task} reads text: start from a run on text, or from none"
+        )
+    ours, usual = as_dict(config.tokenizer), as_dict(compose("train").tokenizer)
+    wanted, said = canonical(theirs["tokenizer"]), spelled(theirs["choices"], theirs["tokenizer"])
+    if canonical(ours) not in (wanted, canonical(usual)):
+        raise ConfigError(
+            f"init_from={config.init_from} has {said}, and this run {spelled(config.choices, ours)}: "
+            "weights need the tokenizer that they were trained with; leave tokenizer= out"
+        )
+    config = config.copy()
+    with open_dict(config):
+        config.tokenizer = theirs["tokenizer"]
+        config.choices.tokenizer = theirs["choices"]["tokenizer"]
+    return config
+
+
+def taken_over(config: DictConfig, vocabulary: int) -> Architecture | None:
+    """The architecture of the run that `config` starts from; None where it starts from no run.
+
+    vocabulary: of this run's task. Raises ConfigError, naming what differs, where the command line asks for
+    another architecture, size or vocabulary.
+    """
+    folder = folder_of(config)
+    if folder is None:
+        return None
+    theirs = run_config(folder)
+    differing = list(differences(config, theirs))
+    if not differing and vocabulary != vocab_size(folder):
+        task = config.choices.task
+        differing = [f"it has {vocab_size(folder)} tokens, and task={task} needs {vocabulary}"]
+    if differing:
+        raise ConfigError(f"init_from={config.init_from} does not fit: {'; '.join(differing)}")
+    node = copy.deepcopy(theirs["arch"])
+    for key, value in leaves(unsized(config).node):
+        if key.split(".")[-1] in FREE:
+            replace(node, key, value)
+    return Architecture(config.choices.arch, node, {})
+
+
+def check_positions(config: DictConfig, needed: int, there_are: int | None) -> None:
+    """Raise ConfigError where the run that `config` starts from has no weights for as many positions."""
+    if folder_of(config) is not None and there_are is not None and needed > there_are:
+        raise ConfigError(
+            f"task={config.choices.task} needs {needed} positions but init_from={config.init_from} was "
+            f"trained with a position table of {there_are}: shorten the task, or start from a longer one"
+        )
+
+
+def announce(config: DictConfig) -> None:
+    """Say what the run takes over besides weights; `config` is as `with_tokenizer` gives it."""
+    if folder_of(config) is not None and reads_text(config):
+        note(f"init_from={config.init_from}: {spelled(config.choices, as_dict(config.tokenizer))}, as there")
+
+
+def reads_text(config: DictConfig) -> bool:
+    """Whether the configured task takes a tokenizer."""
+    return "tokenizer" in inspect.signature(get_class(config.task._target_)).parameters
+
+
+def run_config(folder: Path) -> dict[str, Any]:
+    """The resolved configuration of the finished run in `folder`."""
+    config: dict[str, Any] = yaml.safe_load((folder / "config.yaml").read_text())
+    return config
+
+
+def spelled(choices: Mapping[str, Any], node: Mapping[str, Any]) -> str:
+    """ "tokenizer=bpe tokenizer.vocab_size=512"."""
+    keys = [f"tokenizer.{key}={shown(value)}" for key, value in node.items() if key != "_target_"]
+    return " ".join([f"tokenizer={choices.get('tokenizer')}", *keys])
+
+
+def differences(config: DictConfig, theirs: Mapping[str, Any]) -> Iterator[str]:
+    """ "it has arch=bert, and this run arch=gpt". An architecture's name says all that was changed of it."""
+    names = [bound(choices["arch"]) for choices in (theirs["choices"], config.choices)]
+    if names[0] != names[1]:
+        yield f"it has arch={names[0]}, and this run arch={names[1]}"
+    if canonical(theirs["size"]) != canonical(config.size):
+        yield f"it has size={counted(theirs['size'])}, and this run size={counted(config.size)}"
+    kinds = [node.get("match", {}).get("kind", "params") for node in (theirs, config)]
+    if kinds[0] != kinds[1]:
+        yield f"it has match={kinds[0]}, and this run match={kinds[1]}"
+
+
+def counted(value: Any) -> str:
+    """200k rather than 200000."""
+    value = canonical(value)
+    return format_count(value) if isinstance(value, int) else shown(value)
+
+
+def bound(name: str) -> str:
+    """An architecture's name ("gpt+depth=8+dropout=0.1") without what a run may choose anew."""
+    first, *changes = name.split("+")
+    return "+".join([first, *(c for c in changes if c.split("=")[0].split(".")[-1] not in FREE)])
+
+
+def replace(node: dict[str, Any], key: str, value: Any) -> None:
+    """Set a dotted key of a node, where there is one."""
+    *path, last = key.split(".")
+    for name in path:
+        node = node.get(name, {})
+    if last in node:
+        node[last] = value

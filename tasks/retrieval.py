@@ -1,0 +1,127 @@
+"""Two texts of one class: are they about the same, does one cite the other, or follow from it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from archs.contract import Family
+
+from .classification import TextTask
+from .labelled import Labelled, labels_of
+from .tables import Files, Record, column, divided, load, texts
+from .tokenizer import SEP, TokenizerSpec
+
+MISSING = (
+    "the published pairs of papers (AAN) are on no hub; give their tables, as in task.files=train.tsv, or "
+    "use task=sotu_party, which is always there"
+)
+NEAREST = (
+    "without one use task=lra_retrieval with files of your own (task.files=pairs.tsv), or task=sotu_party"
+)
+
+
+class Retrieval(TextTask):
+    """Classification of two texts, read one after the other by every family:
+
+        source   The first text <sep> The second one       `length` tokens at most, half of them for each text
+        target   <extra_id_0>                              the class, as in classification
+
+    What the first text leaves of its half the second may use, and the other way round. Splits that are not
+    given are cut by a hash of both texts together: as in the published task, a text alone may stand in
+    several splits, in other company (`group` keeps rows together).
+    """
+
+    name = "retrieval"
+
+    def __init__(
+        self,
+        *,
+        family: Family,
+        start: int | None = None,
+        tokenizer: TokenizerSpec,
+        cache_dir: str | Path,
+        files: Files = None,
+        validation_files: Files = None,
+        test_files: Files = None,
+        hub: Mapping[str, Any] | None = None,
+        text: str = "text1",
+        second: str = "text2",
+        label: str = "label",
+        group: str | None = None,
+        length: int = 8000,
+        validation: float = 0.1,
+        test: float = 0.1,
+        duplicates: str = "refuse",
+        quick_examples: int = 256,
+    ) -> None:
+        """text, second, label, group: columns; the rest as for Classification.
+
+        Raises ValueError in one line for rows that cannot be learned from.
+        """
+        if length < 3:
+            raise ValueError(f"task.length={length} must be at least 3: two texts and what separates them")
+        if not files and not (hub or {}).get("path"):
+            raise ValueError(f"task.files is not set: {MISSING}")
+        given = load(
+            files=files,
+            validation_files=validation_files,
+            test_files=test_files,
+            hub=hub or {},
+            nearest=NEAREST,
+        )
+        for rows in given.values():
+            labels_of(rows, label)
+            for name, key in ((text, "task.text"), (second, "task.second")):
+                texts(rows, name, key)
+        rows_of = divided(
+            given,
+            lambda rows: [joined(row, text, second) for row in rows],
+            group=group,
+            validation=validation,
+            test=test,
+            duplicates=duplicates,
+        )
+        super().__init__(
+            family=family,
+            start=start,
+            tokenizer=tokenizer,
+            cache_dir=cache_dir,
+            documents={
+                split: labelled(rows, split, text, second, label, group) for split, rows in rows_of.items()
+            },
+            length=length,
+            windows=None,
+            quick_examples=quick_examples,
+            labels_from=f"task.label={label}",
+        )
+        for split, rows in rows_of.items():
+            sides = [
+                self.tokenizer.encode_many([row.values[name] for row in rows]) for name in (text, second)
+            ]
+            self._ids[split] = [beside(a, b, length) for a, b in zip(*sides, strict=True)]
+
+
+def joined(row: Record, text: str, second: str) -> str:
+    return f"{row.values[text]}\n\n{row.values[second]}"
+
+
+def labelled(
+    rows: Sequence[Record], split: str, text: str, second: str, label: str, group: str | None
+) -> list[Labelled]:
+    groups = [None] * len(rows) if group is None else column(rows, group, "task.group")
+    return [
+        Labelled(joined(row, text, second), name, f"{split} {i}" if cluster is None else str(cluster))
+        for i, (row, name, cluster) in enumerate(zip(rows, labels_of(rows, label), groups, strict=True))
+    ]
+
+
+def beside(first: np.ndarray, second: np.ndarray, length: int) -> np.ndarray:
+    """first <sep> second in at most `length` tokens, each cut to half of them or to what the other leaves."""
+    room = length - 1
+    most = max(room // 2, room - len(second))
+    first = first[:most]
+    return np.concatenate([first, [SEP], second[: room - len(first)]])

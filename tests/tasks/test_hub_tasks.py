@@ -1,0 +1,87 @@
+"""The committed configurations of hub datasets: what they ask the hub for, and what they say without it."""
+
+import datasets
+import pytest
+
+from harness.building import make_task, unsized
+from harness.compose import compose
+
+WMT = [{"translation": {"en": f"one {i} two", "de": f"eins {i} zwei"}} for i in range(40)]
+NEWS = [
+    {"article": f"It was {i} today. More.", "highlights": f"It was {i}.", "id": str(i)} for i in range(40)
+]
+WIKI = [{"text": f" = Title {i} = \n" if i % 4 else ""} for i in range(200)]
+
+TASKS = {
+    "wmt14_en_de": (WMT, "wmt/wmt14", "de-en", ["train[:100000]", "validation", "test"], "bleu"),
+    "cnn_dailymail": (
+        *(NEWS, "abisee/cnn_dailymail", "3.0.0"),
+        *(["train[:20000]", "validation", "test"], "rougeL"),
+    ),
+}
+
+
+def made(tmp_path, *overrides):
+    config = compose("train", ["size=null", "tokenizer=bytes", f"cache_dir={tmp_path}/cache", *overrides])
+    return make_task(config, unsized(config))
+
+
+@pytest.fixture
+def hub(monkeypatch):
+    """hub(rows): every split of every dataset holds these rows, told apart by the name of the split."""
+    asked = []
+
+    def serves(rows):
+        def load_dataset(path, name=None, split=None):
+            asked.append((path, name, split))
+            return datasets.Dataset.from_list([marked(row, split) for row in rows])
+
+        monkeypatch.setattr(datasets, "load_dataset", load_dataset)
+        return asked
+
+    return serves
+
+
+def marked(value, split):
+    if isinstance(value, dict):
+        return {key: marked(item, split) for key, item in value.items()}
+    return value and f"{split[:4]} {value}"
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_pairs_of_the_hub(name, hub, tmp_path):
+    rows, path, configuration, splits, primary = TASKS[name]
+    asked = hub(rows)
+    task = made(tmp_path, f"task={name}")
+    assert asked == [(path, configuration, split) for split in splits]
+    assert task.primary == primary
+    first = task.examples("test")[0]
+    key, inner = ("translation", "en") if name == "wmt14_en_de" else ("article", None)
+    source = rows[0][key][inner] if inner else rows[0][key]
+    assert task.tokenizer.decode(first.source) == f"test {source}"
+    assert task.max_len <= 2 * task.answer_len + 64
+
+
+def test_wikitext(hub, tmp_path):
+    asked = hub(WIKI)
+    small = ["task.context_bytes=8", "task.scored_bytes=4", "task.windows=1", "task.quick_windows=1"]
+    few = ["corpus.validation=0.2", "corpus.test=0.2", "task.window=32"]
+    task = made(tmp_path, "corpus=wikitext103", *small, *few)
+    assert asked == [("Salesforce/wikitext", "wikitext-103-raw-v1", "train")]
+    assert task.batch(0, 0, 2).tokens.shape == (2, 31)
+
+
+@pytest.mark.parametrize("override", ["task=wmt14_en_de", "task=cnn_dailymail", "corpus=wikitext103"])
+def test_without_a_network_one_line_names_what_is_nearest(override, monkeypatch, tmp_path):
+    def unreachable(*_, **__):
+        raise ConnectionError("Couldn't reach the Hub")
+
+    monkeypatch.setattr(datasets, "load_dataset", unreachable)
+    with pytest.raises(ValueError, match=r"needs a network.*corpus=sotu") as refused:
+        made(tmp_path, override)
+    assert "\n" not in str(refused.value)
+
+
+def test_retrieval_without_files_says_which_are_needed(tmp_path):
+    with pytest.raises(ValueError, match=r"^task.files is not set: .* on no hub.*task=sotu_party"):
+        made(tmp_path, "task=lra_retrieval")
