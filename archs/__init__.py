@@ -26,7 +26,7 @@ from archs.norms import LayerNorm, RMSNorm
 from archs.positions import Alibi, Learned, Position, Rotary, Sinusoidal, T5Bias
 from archs.residual import Residual, Stack, State
 from archs.s6 import S6
-from archs.sizing import solve
+from archs.sizing import closest, solve
 from archs.ssd import SSD
 
 __all__ = [
@@ -61,6 +61,7 @@ __all__ = [
     "Transform",
     "allowed",
     "attend",
+    "closest",
     "decay_groups",
     "from_hf",
     "hf_config",

@@ -46,6 +46,8 @@ class Attention(nn.Module):
     init      see archs.init; under fan_in, what the scores are not scaled by, the queries start scaled by.
     """
 
+    state_knobs = ("kv_heads", "window")  # what the size of the state follows from
+
     def __init__(
         self,
         dim: int,

@@ -41,6 +41,7 @@ class S6(nn.Module):
 
     reads_position = False
     no_weight_decay = ("A_log",)
+    state_knobs = ("state",)  # what the size of the state follows from
 
     def __init__(
         self,
@@ -84,6 +85,8 @@ class S6(nn.Module):
         The bias of delta starts at the inverse softplus of step sizes log-uniform in [0.001, 0.1], so
         that channels begin with memories of different lengths.
         """
+        if self.A_log.is_meta:  # shapes alone: size= builds many
+            return
         for linear in (self.in_proj, self.x_proj, self.out_proj):
             linear.reset_parameters()
         self.out_proj.weight.div_(math.sqrt(depth))

@@ -54,6 +54,7 @@ class SSD(nn.Module):
     """
 
     reads_position = False
+    state_knobs = ("state",)  # what the size of the state follows from
 
     def __init__(
         self,
@@ -87,6 +88,7 @@ class SSD(nn.Module):
         if heads % groups:
             raise ValueError(f"SSD: groups={groups} must divide heads={heads}")
         self.dim, self.inner, self.heads, self.groups = dim, inner, heads, groups
+        self.head_dim = inner // heads
         self.state, self.taps, self.chunk, self.backend = state, conv, chunk, backend
         self.shared = 2 * groups * state  # channels of B and C
         self.in_proj = nn.Linear(dim, 2 * inner + self.shared + heads, bias=False)  # rows: z, x, B, C, delta
@@ -106,6 +108,8 @@ class SSD(nn.Module):
         The bias of delta starts at the inverse softplus of step sizes log-uniform in [0.001, 0.1], so
         that heads begin with memories of different lengths.
         """
+        if self.A_log.is_meta:  # shapes alone: size= builds many
+            return
         for linear in (self.in_proj, self.out_proj):
             linear.reset_parameters()
         self.out_proj.weight.div_(math.sqrt(depth))
