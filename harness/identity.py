@@ -57,6 +57,8 @@ DEFAULTS: dict[str, Any] = {
     "trainer.precision": "32-true",
     "trainer.accumulate_grad_batches": 1,
     "match.kind": "params",
+    "task.beyond": [],
+    "task.curriculum": False,
     "checkpoint": "last",
     "evaluations": 10,
     "arch.head.fixed_bias": False,
