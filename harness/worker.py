@@ -48,7 +48,7 @@ def main() -> int:
     if job == "train":
         return train(Path(arguments[0]), arguments[1])
     if job == "time":
-        from .study.speed import measure_all  # the others need none of it
+        from .study.speed import measure_all
 
         measure_all(Path(arguments[0]), int(arguments[1]))
         return 0

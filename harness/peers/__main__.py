@@ -13,10 +13,9 @@ from typing import Any
 
 from rich.console import Console
 
-from harness.environment import environment
-from harness.errors import fail
-from harness.record import write_json
-
+from ..environment import environment
+from ..errors import fail
+from ..record import write_json
 from . import report
 
 ROWS = {  # architecture: its peers, as contestants.peers names them

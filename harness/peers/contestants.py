@@ -14,9 +14,10 @@ import torch
 from torch import Tensor, nn
 
 from archs import decay_groups
-from harness.building import build
-from harness.module import scored_loss
 from tasks.rows import IGNORE, Batch
+
+from ..building import build
+from ..module import scored_loss
 
 VOCABULARY, LENGTH, FIRST_ID = 4096, 512, 107
 MASKED = 0.15

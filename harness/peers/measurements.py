@@ -21,9 +21,9 @@ from torch import Tensor
 from archs.contract import Autoregressive
 from archs.decoding import Special, generate
 from archs.kernels import selective_scan
-from harness.memory import PeakMemory
-from harness.point import matmul_peak
 
+from ..memory import PeakMemory
+from ..point import matmul_peak
 from . import contestants
 from .contestants import BATCH, LENGTH, VOCABULARY
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from harness.environment import version_of
+from ..environment import version_of
 
 TARGETS: dict[str, dict[int, float]] = {  # how many times a peer's tokens per second, at widths 128 and 512
     "gpt": {128: 1.2, 512: 1.1},

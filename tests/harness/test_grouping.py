@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from sample_records import write_run, write_study
 
-from harness.collect import collect
-from harness.grouping import COMPARABLE, compare, together
-from harness.labelling import pretrained_name
+from harness.report.collect import collect
+from harness.report.grouping import COMPARABLE, compare, together
+from harness.report.labelling import pretrained_name
 
 
 def record(arch="gpt", seed=1, fold=None, value=0.8, **changes):

@@ -6,10 +6,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sample_records import write_run, write_study, write_sweep
 
-from harness import latex, report
-from harness.collect import collect
-from harness.grouping import compare
-from harness.tables import Cell, Column, Grid, quality
+from harness import report
+from harness.report import latex
+from harness.report.collect import collect
+from harness.report.grouping import compare
+from harness.report.tables import Cell, Column, Grid, quality
 
 UNESCAPED = re.compile(r"(?<!\\)(?:\\\\)*[%#&_~^$]")
 MATHS = re.compile(r"\$\\[a-z]+\$")

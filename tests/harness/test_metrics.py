@@ -2,8 +2,8 @@
 
 import pytest
 
-from harness.grouping import compare
 from harness.metrics import METRICS, metric, part_of
+from harness.report.grouping import compare
 
 
 def test_every_metric_has_a_name_a_unit_and_a_difference_that_matters():

@@ -7,11 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sample_records import write_points, write_run, write_study, write_sweep
 
-from harness import palette, plots
-from harness.across import across
-from harness.collect import collect
-from harness.frontier import frontier
-from harness.grouping import compare
+from harness.report import palette, plots
+from harness.report.across import across
+from harness.report.collect import collect
+from harness.report.frontier import frontier
+from harness.report.grouping import compare
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from harness.ranks import cliques, critical_difference, friedman_p, ranking
+from harness.statistics.ranks import cliques, critical_difference, friedman_p, ranking
 
 # q of the two-tailed Nemenyi test at 0.05 and 0.1: Demsar 2006, table 5(a)
 PUBLISHED = {

@@ -8,7 +8,7 @@ from omegaconf import OmegaConf
 from sample_records import write_points, write_run, write_study, write_sweep
 
 from harness import report
-from harness.selection import Selection
+from harness.report.selection import Selection
 
 VOID = {"meta", "link", "input", "br", "img", "hr"}
 

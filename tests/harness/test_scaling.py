@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.scaling import Fit, Point, fit, points_of
-from harness.simulate import TRUTH, scaling_runs
+from harness.statistics.scaling import Fit, Point, fit, points_of
+from harness.statistics.simulate import TRUTH, scaling_runs
 
 
 def runs(noise=0.002, seed=0, **options):

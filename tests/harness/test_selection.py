@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sample_records import write_run
 
-from harness.collect import collect
 from harness.compose import compose
-from harness.pivot import pivot
-from harness.selection import AGGREGATES, Selection, chosen, facet, full_key
+from harness.report.collect import collect
+from harness.report.pivot import pivot
+from harness.report.selection import AGGREGATES, Selection, chosen, facet, full_key
 from harness.strict import as_dict
 
 TASKS = {pairs: {"_target_": "tasks.MQAR", "pairs": pairs, "vocab": 32} for pairs in (4, 8)}

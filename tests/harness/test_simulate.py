@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from harness import simulate
-from harness.worlds import World, recall, study
+from harness.statistics import simulate
+from harness.statistics.worlds import World, recall, study
 
 
 @pytest.mark.parametrize("world", [simulate.EQUAL[2], simulate.EQUAL[6]], ids=lambda world: world.name)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from harness.statistics import clopper_pearson, holm, paired_p, paired_p_everywhere, t_interval
+from harness.statistics.inference import clopper_pearson, holm, paired_p, paired_p_everywhere, t_interval
 
 numbers = st.floats(-100, 100).map(lambda x: round(x, 3))
 

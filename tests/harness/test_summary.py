@@ -5,11 +5,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sample_records import write_run, write_study
 
-from harness.collect import collect
-from harness.grouping import compare
 from harness.lock import run_lock
-from harness.remarks import footer
-from harness.summary import METRICS
+from harness.report.collect import collect
+from harness.report.grouping import compare
+from harness.report.remarks import footer
+from harness.report.summary import METRICS
 
 
 def comparisons(root):

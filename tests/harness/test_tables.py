@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 from rich.console import Console
 from sample_records import write_run, write_study, write_sweep
 
-from harness import quantities, render, tables
-from harness.across import across
-from harness.collect import collect
-from harness.frame import frame, lines, to_csv
-from harness.grouping import compare
-from harness.remarks import cost_footer, footer
+from harness.report import quantities, render, tables
+from harness.report.across import across
+from harness.report.collect import collect
+from harness.report.frame import frame, lines, to_csv
+from harness.report.grouping import compare
+from harness.report.remarks import cost_footer, footer
 
 
 @pytest.fixture(scope="module")

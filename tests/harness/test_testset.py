@@ -6,7 +6,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from harness.testset import CLUSTERS_NEEDED, Clusters, clusters_of, interval, joined, mean_of, paired_error
+from harness.statistics.testset import (
+    CLUSTERS_NEEDED,
+    Clusters,
+    clusters_of,
+    interval,
+    joined,
+    mean_of,
+    paired_error,
+)
 
 
 def drawn(documents, seed=0, scale=0.3):

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from harness.metrics import METRICS
-from harness.testset import Clusters
-from harness.verdict import verdict
+from harness.statistics.testset import Clusters
+from harness.statistics.verdict import verdict
 
 BITS = METRICS[0]
 CLEAR = {

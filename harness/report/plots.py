@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 import matplotlib as mpl
 import numpy as np
 
-from . import scaling
+from ..statistics import scaling
+from ..statistics.ranks import Ranking
 from .across import Across
 from .drawing import STYLE, Plot
 from .plot_bench import bench_plots as bench_plots
@@ -17,7 +18,6 @@ from .plot_curves import learning, losses, read_curves
 from .plot_grid import against_grid
 from .plot_parts import parts
 from .plot_study import fits_text, rank_plot, scaling_plot, sweep_plots
-from .ranks import Ranking
 from .selection import name_of
 from .summary import Comparison, Row
 from .sweep import Sweep

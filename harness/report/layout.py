@@ -8,13 +8,13 @@ from dataclasses import dataclass, field, replace
 from itertools import product
 from typing import Any
 
-from .errors import nearest
+from ..errors import nearest
+from ..metrics import METRICS, Metric, part_of
+from ..metrics import metric as metric_named
+from ..statistics.inference import plural
 from .grouping import COMPARABLE, together
-from .metrics import METRICS, Metric, part_of
-from .metrics import metric as metric_named
 from .quantities import COST, Quantity
 from .selection import COSTS, Selection, facet, full_key
-from .statistics import plural
 from .summary import Record, Row, lookup
 
 Key = tuple[Any, ...]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from . import record
+from .. import record
 
 SWEEP = "sweep.json"  # in a study's folder
 FOLDER = "sweep"  # of the runs of stage 1, in a study's folder

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .metrics import Metric
-from .ranks import Ranking, ranking
-from .statistics import t_interval
+from ..metrics import Metric
+from ..statistics.inference import t_interval
+from ..statistics.ranks import Ranking, ranking
 from .summary import Comparison, Row
 from .tables import EMPTY, Cell, Column, Grid, half, headline, measure
 

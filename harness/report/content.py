@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from ..statistics.inference import plural
 from .across import Across, across
 from .collect import Collected
 from .drawing import Plot, file_stem
@@ -13,7 +14,6 @@ from .grouping import compare
 from .pivot import Pivot, pivot
 from .remarks import cost_footer, footer
 from .selection import Selection, chosen
-from .statistics import plural
 from .summary import Comparison, Row
 from .sweep import Sweep
 from .tables import Grid, cost, quality, trials
@@ -81,7 +81,7 @@ def gather(title: str, found: Collected, selection: Selection, *, drawn: bool) -
 
 def illustrated(content: Content) -> Content:
     """The same with its plots."""
-    from . import plots  # matplotlib takes long to load, and a table on the terminal does without
+    from . import plots
 
     tables = content.comparisons
     over = plots.overview(tables, content.side, content.found.sweeps)

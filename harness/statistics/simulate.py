@@ -1,4 +1,4 @@
-"""`python -m harness.simulate`: what the statistics of the tables do on data whose answer is known.
+"""`python -m harness.statistics.simulate`: what the tables' statistics do on data whose answer is known.
 
 Every number comes from the functions that make the tables (statistics, verdict, testset, ranks, scaling, and
 the study engine's choice of a learning rate), fed with simulated runs. Writes report.md; under two minutes on
@@ -15,14 +15,14 @@ import numpy as np
 from scipy import stats
 from tabulate import tabulate
 
+from .inference import clopper_pearson, t_interval
 from .ranks import Ranking, ranking
 from .scaling import Fit, Point, fit
-from .statistics import clopper_pearson, t_interval
 from .testset import Clusters, interval
 from .verdict import verdict
 from .worlds import World, recall, study
 
-COMMAND = "python -m harness.simulate"
+COMMAND = "python -m harness.statistics.simulate"
 SEEDS = (3, 5, 10)
 SEED = 20240817
 OUT = Path("results/reference/simulation")

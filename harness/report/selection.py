@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from .counts import is_count, parse_count
-from .errors import nearest
+from ..counts import is_count, parse_count
+from ..errors import nearest
 from .grouping import canonical, leaves
 from .summary import Record, lookup
 

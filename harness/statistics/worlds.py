@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from .study.selection import Trial, choose
-from .summary import Comparison, Row
+from ..report.summary import Comparison, Row
+from ..study.selection import Trial, choose
 
 LABEL, TASK = "architecture", "language"
 METRICS = ("continuation_bpb", "infill_bpb")

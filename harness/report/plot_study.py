@@ -7,12 +7,12 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.ticker import NullLocator
 
+from ..metrics import metric as metric_named
+from ..statistics.ranks import Ranking
+from ..statistics.scaling import Fit
 from .drawing import Plot, draw_line, file_stem, finished, label_axes, name_panel, new_figure, number_axis
-from .metrics import metric as metric_named
 from .palette import FAINT, INK, look, styles
 from .quantities import count
-from .ranks import Ranking
-from .scaling import Fit
 from .sweep import Entry, Sweep
 
 PANELS = 6  # of the plot of one sweep

@@ -16,8 +16,8 @@ from itertools import combinations
 
 import numpy as np
 
-from .metrics import Metric
-from .statistics import CONFIDENCE, holm, paired_p, paired_p_everywhere, plural
+from ..metrics import Metric
+from .inference import CONFIDENCE, holm, paired_p, paired_p_everywhere, plural
 from .testset import Clusters, paired_error
 
 SEEDS_NEEDED = 3

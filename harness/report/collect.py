@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from . import record
-from .lock import holder
+from .. import record
+from ..lock import holder
 from .sweep import FOLDER, SWEEP, Sweep, read_sweep
 
 COMMAND = "command.txt"  # in a study's folder: the command that made it

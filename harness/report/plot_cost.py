@@ -9,9 +9,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
+from ..metrics import Metric
 from .drawing import Plot, finished, named_points, new_figure, spread
 from .frontier import frontier
-from .metrics import Metric
 from .palette import FAINT, Look, looks
 from .quantities import COST, Quantity
 from .summary import Comparison, Row

@@ -15,14 +15,14 @@ from typing import Any
 
 import numpy as np
 
+from ..metrics import Metric
+from ..statistics.verdict import verdict
 from .grouping import COMPARABLE
 from .layout import Key, Slot, cells_of, check_allowed, key_of, lay_out, ordered
-from .metrics import Metric
 from .quantities import COST, Quantity
 from .selection import COSTS, Selection, full_key
 from .summary import SAW, Record, Row
 from .tables import EMPTY, SHARED, Cell, Column, Grid, half, is_shared, measure, solved_cell
-from .verdict import verdict
 
 
 @dataclass(frozen=True)

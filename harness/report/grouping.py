@@ -6,8 +6,8 @@ from collections.abc import Collection, Mapping, Sequence
 from hashlib import sha256
 from typing import Any
 
-from .errors import nearest
-from .identity import DEFAULTS
+from ..errors import nearest
+from ..identity import DEFAULTS
 from .labelling import canonical as canonical
 from .labelling import labels, rows_of, told, unequal_settings
 from .labelling import leaves as leaves

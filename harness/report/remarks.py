@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from ..statistics.inference import plural
 from .quantities import count, size
-from .statistics import plural
 from .summary import SAW, Comparison, Metric
 from .sweep import Sweep
 from .tables import SHARED, is_shared

@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 from scipy import optimize
 
-from .summary import is_number, lookup
+from ..report.summary import is_number, lookup
 
 DELTA = 1e-3
 RESAMPLES = 200

@@ -8,13 +8,13 @@ from pathlib import Path
 from omegaconf import DictConfig
 from rich.console import Console
 
+from ..errors import nearest, one_line_errors
+from ..strict import as_dict
 from . import frame, latex, render
 from .collect import COMMAND, collect
 from .content import Content, gather, lead
-from .errors import nearest, one_line_errors
 from .palette import standalone
 from .selection import Selection
-from .strict import as_dict
 from .tables import Grid
 
 FORMATS = ("terminal", "markdown", "csv", "latex", "html")

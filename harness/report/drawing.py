@@ -15,9 +15,9 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter
 
-from .counts import format_count
+from ..counts import format_count
+from ..statistics.inference import t_interval
 from .palette import FAINT, INK, RULE, Look, adaptive
-from .statistics import t_interval
 
 STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",

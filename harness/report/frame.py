@@ -7,9 +7,9 @@ import io
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from ..statistics.inference import plural
 from .quantities import COST
 from .selection import name_of
-from .statistics import plural
 from .summary import Comparison, Record, Row, lookup
 from .tables import Grid
 

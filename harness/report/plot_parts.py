@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from ..metrics import Metric
 from .drawing import Plot, draw_line, finished, label_axes, mark_missing, new_figure, number_axis, shading
-from .metrics import Metric
 from .palette import looks
 from .summary import Comparison, lookup
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from ..record import read_metrics
 from .drawing import Plot, draw_across, draw_line, finished, finite, label_axes, new_figure, shading
 from .palette import Look, looks
-from .record import read_metrics
 from .summary import Comparison, Metric, Row
 
 BINS = 40  # points of a training loss curve

@@ -6,7 +6,8 @@ with replacement, the same ones for every row of a table, so that the error of a
 pairs. Intervals are percentiles, widened as Hesterberg proposes for few clusters (What teachers should know
 about the bootstrap, The American Statistician 69, 2015): plain percentiles are too short by the factor
 sqrt((K - 1) / K) and by that of t over z. Beside it, BCa gained nothing in the published simulation
-(python -m harness.simulate), and it is not defined for a difference that most resamples do not move.
+(python -m harness.statistics.simulate), and it is not defined for a difference that most resamples do
+not move.
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..metrics import Metric
 from .drawing import (
     Plot,
     draw_line,
@@ -21,7 +22,6 @@ from .drawing import (
     short,
 )
 from .grouping import canonical, leaves
-from .metrics import Metric
 from .palette import styles
 from .selection import name_of
 from .summary import Comparison, Row

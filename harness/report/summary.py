@@ -11,13 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from .metrics import METRICS as METRICS
-from .metrics import Metric as Metric
-from .metrics import metric as metric_named
-from .metrics import part_of
-from .statistics import clopper_pearson, t_interval
-from .testset import Clusters, clusters_of, interval, joined, mean_of
-from .verdict import Verdict, verdict
+from ..metrics import METRICS as METRICS
+from ..metrics import Metric as Metric
+from ..metrics import metric as metric_named
+from ..metrics import part_of
+from ..statistics.inference import clopper_pearson, t_interval
+from ..statistics.testset import Clusters, clusters_of, interval, joined, mean_of
+from ..statistics.verdict import Verdict, verdict
 
 Record = Mapping[str, Any]
 

@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import PurePath
 from typing import Any
 
-from .identity import DEFAULTS, MATTERS, NEVER
+from ..identity import DEFAULTS, MATTERS, NEVER
 from .summary import Record, Row, fold_of
 
 AXES = ("size", "budget", "task", "init_from")  # what a study varies by; widths and rates follow from these

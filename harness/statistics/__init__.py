@@ -1,0 +1,1 @@
+"""How sure a number may be: intervals, tests, verdicts, ranks over tasks, scaling fits."""
