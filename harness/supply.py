@@ -40,9 +40,9 @@ python -m harness.supply
 ```
 
 Tokens per second of one core in batches of {BATCH}, drawing and layout included, over {BATCHES} batches (a
-fixed training set is drawn whole at the first of them, unless a task has kept it from before). *Waiting* is the
-share of the training time in which a GPT of 250k parameters waits for data, over {STEPS} steps of such batches
-in one thread.
+fixed training set is drawn whole at the first of them, unless a task has kept it from before). *Waiting* is
+the share of the training time in which a GPT of 250k parameters waits for data, over {STEPS} steps of such
+batches in one thread.
 
 """
 
