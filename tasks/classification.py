@@ -16,12 +16,12 @@ from archs.contract import Backbone, Family
 
 from .bag_of_words import NaiveBayes
 from .example import Example, Examples
-from .labelled import Labelled, classes, fingerprint, read_labelled
+from .labelled import NEAREST, Labelled, classes, fingerprint, read_labelled, shortened
 from .scoring import native_nats, per_target
 from .stream import encoded, fitted_on
 from .streams import sha256, stream
 from .supervised import Judged, SupervisedTask, shuffled
-from .tables import Files
+from .tables import Files, cut_note
 from .tokenizer import SENTINELS, TokenizerSpec
 
 CHUNK = 512  # held-out windows laid out together: bounds the memory that long ones take
@@ -56,8 +56,9 @@ class TextTask(SupervisedTask):
         windows: int | None,
         quick_examples: int,
         labels_from: str,
+        notes: Sequence[str] = (),
     ) -> None:
-        """documents: by split. labels_from: what the labels come from, for errors.
+        """documents: by split. labels_from: what the labels come from, for errors. notes: what was left out.
 
         windows: None to read the beginning of a text; or in training one window from a random place, and for
         a held-out text this many windows, evenly spaced, whose log probabilities are averaged.
@@ -69,7 +70,7 @@ class TextTask(SupervisedTask):
         self.windows, self.anywhere = windows or 1, windows is not None
         self.label_names = classes(documents, labels_from)
         self.quick_examples = quick_examples
-        texts = [document.text for document in documents["train"]]
+        texts = [text for document in documents["train"] for text in document.sides or [document.text]]
         self.tokenizer = fitted_on(texts, sha256(texts), tokenizer, cache_dir)
         super().__init__(
             family=family,
@@ -84,12 +85,17 @@ class TextTask(SupervisedTask):
             "examples": sha256(fingerprint(documents), length, windows),
             "tokenizer": self.tokenizer.digest,
         }
-        self._ids = {
-            split: encoded([document.text for document in members], self.tokenizer, cache_dir)
-            for split, members in documents.items()
-        }
-        if not self.anywhere:
-            self._ids = {split: [ids[:length] for ids in texts] for split, texts in self._ids.items()}
+        self._ids: dict[str, list[np.ndarray]] = {}
+        self.notes = tuple(notes)
+        for split, members in documents.items():
+            sides = zip(*(document.sides or (document.text,) for document in members), strict=True)
+            rows = list(zip(*(encoded(side, self.tokenizer, cache_dir) for side in sides), strict=True))
+            if self.anywhere:
+                self._ids[split] = [ids for (ids,) in rows]
+            else:
+                whole = [sum(map(len, row)) + len(row) - 1 for row in rows]
+                self._ids[split] = [shortened(row, length) for row in rows]
+                self.notes += cut_note(split, "texts", whole, "length", length)
         token = dict(zip(self.label_names, self.labels, strict=True))
         self._answers = {
             split: np.array([token[document.label] for document in members])
@@ -240,17 +246,18 @@ class Classification(TextTask):
 
         Raises ValueError in one line for rows that cannot be learned from (see `labelled.read_labelled`).
         """
-        documents = read_labelled(
+        documents, notes = read_labelled(
             files=files,
             validation_files=validation_files,
             test_files=test_files,
             hub=hub or {},
-            text=text,
+            columns={"task.text": text},
             label=label,
             group=group,
             validation=validation,
             test=test,
             duplicates=duplicates,
+            nearest=NEAREST,
         )
         super().__init__(
             family=family,
@@ -262,6 +269,7 @@ class Classification(TextTask):
             windows=None,
             quick_examples=quick_examples,
             labels_from=f"task.label={label}",
+            notes=notes,
         )
 
 

@@ -13,7 +13,7 @@ import numpy as np
 
 UNIT = 1024  # of a pixel
 HEADINGS = 64
-TURN = 7  # a dash turns by at most this many headings (39 degrees)
+TURN = 14  # a dash turns by at most this many headings (79 degrees), so that a path soon forgets its heading
 ATTEMPTS = 6  # at a path, before its image is given up
 TRIES = 8  # next dashes that are tried at once; one with room ahead is taken
 GAP, DASH = 1.5, 1.5  # pixels
@@ -38,10 +38,12 @@ NEAR = AROUND[(AROUND**2).sum(axis=1) <= CLEAR**2]
 
 
 class Paths(NamedTuple):
-    """points (N, P, 2): where ink falls. ends (N, paths, 2, 2): of each path its first and its last point."""
+    """points (N, P, 2): where ink falls. ends (N, paths, 2, 2): of each path its first and its last point;
+    leaves (N, paths, 2, 2): the dash that sets out from there, as a vector."""
 
     points: np.ndarray
     ends: np.ndarray
+    leaves: np.ndarray
 
 
 def paths(rng: np.random.Generator, count: int, size: int, dashes: Sequence[int]) -> Paths:
@@ -53,14 +55,14 @@ def paths(rng: np.random.Generator, count: int, size: int, dashes: Sequence[int]
     taken = np.ones((count, side, side), dtype=bool)
     taken[:, PAD + MARGIN : -PAD - MARGIN, PAD + MARGIN : -PAD - MARGIN] = False
     points = np.empty((count, 0, 2), dtype=np.int64)
-    ends = np.empty((count, 0, 2, 2), dtype=np.int64)
+    ends = np.empty((count, 0, 2, 2, 2), dtype=np.int64)  # each with the other end of its dash
     for number in dashes:
         path, found = placed(rng, taken, size, number)
-        both = np.stack([path[:, 0], path[:, -1]], axis=1)[:, None]
+        both = path[:, None, [[0, ENDS], [-1, -1 - ENDS]]]
         points = np.concatenate([points, path], axis=1)[found]
         ends = np.concatenate([ends, both], axis=1)[found]
         taken = taken[found]
-    return Paths(points, ends)
+    return Paths(points, ends[:, :, :, 0], ends[:, :, :, 1] - ends[:, :, :, 0])
 
 
 def placed(

@@ -58,8 +58,15 @@ class GeneratedTask(SupervisedTask):
         train_examples: None for an endless supply, or how many of each slice make an epoch. curriculum: an
         epoch walks through the slices in their order and no batch mixes them; else it is shuffled.
         """
-        if min(validation_examples, test_examples, quick_examples) < len(slices):
-            raise ValueError(f"task={self.name}: every number of examples must be at least {len(slices)}")
+        counts = {"validation": validation_examples, "test": test_examples}
+        for key, count in (*counts.items(), ("quick", quick_examples)):
+            if count < len(slices):
+                raise ValueError(
+                    f"task.{key}_examples={count} must be at least {len(slices)}, one for each of: "
+                    f"{', '.join(slices)}"
+                )
+        if isinstance(train_examples, int) and train_examples < 1:
+            raise ValueError(f"task.train_examples={train_examples} must be at least 1, or null: endless")
         if curriculum and train_examples is None:
             raise ValueError("task.curriculum needs task.train_examples, since it orders an epoch")
         super().__init__(
@@ -81,7 +88,6 @@ class GeneratedTask(SupervisedTask):
             dict.fromkeys(slices, train_examples) if isinstance(train_examples, int) else train_examples
         )
         self._names = (self.name, dict(parameters))
-        counts = {"validation": validation_examples, "test": test_examples}
         self._held = {split: self._fixed(split, self.slices, count) for split, count in counts.items()}
         self._further = {
             split: {part: self._fixed(split, [part], -(-count // len(slices))) for part in beyond}
@@ -125,9 +131,7 @@ class GeneratedTask(SupervisedTask):
     def train_tokens(self) -> int | None:
         if self.train_examples is None:
             return None
-        seed = (
-            0 if self._epoch is None else self._epoch[0]
-        )  # seeds differ in what they hold, hardly in how much
+        seed = 0 if self._epoch is None else self._epoch[0]  # seeds hardly differ in how much they hold
         return sum(part.tokens for part in self._training_set(seed).values())
 
     def typical(self, size: int, count: int) -> list[int]:

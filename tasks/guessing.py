@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from .example import Examples
+from .tokenizer import N_SPECIAL
 
 
 def uniform(examples: Examples, choices: int) -> dict[str, float]:
@@ -20,3 +21,16 @@ def majority(examples: Examples) -> dict[str, float]:
     commonest = np.bincount(examples.target[inside]).argmax()
     right = ((examples.target == commonest) & inside).sum(axis=1)
     return {"accuracy": float(right.sum() / asked.sum()), "exact_match": float(np.mean(right == asked))}
+
+
+def in_sight(examples: Examples, first: int, end: int) -> dict[str, float]:
+    """Always that of the symbols first .. end - 1 that stands most often up to where an answer is read."""
+    symbols = np.arange(first, end) + N_SPECIAL
+    right = []
+    for source, target, at in examples:
+        seen = (source[:, None] == symbols).cumsum(axis=0)  # (L, end - first)
+        right.append(symbols[seen[at].argmax(axis=1)] == target)
+    return {
+        "accuracy": float(np.concatenate(right).mean()),
+        "exact_match": float(np.mean([row.all() for row in right])),
+    }

@@ -6,19 +6,23 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from .tables import Files, Record, column, counted, divided, load, texts
-from .tokenizer import SENTINELS
+import numpy as np
+
+from .tables import Files, Record, column, counted, divided, groups_of, left_out, load, texts
+from .tokenizer import SENTINELS, SEP
 
 NEAREST = "without one use task=sotu_party, or your own files with task=classification task.files=..."
 MOST = len(SENTINELS)  # classes: each is answered by a reserved token of its own
 
 
 class Labelled(NamedTuple):
-    """A text and its class. Those of one `cluster` belong together (parts of a speech, say)."""
+    """A text and its class. Those of one `cluster` belong together (parts of a speech, say); `sides` are the
+    two texts that it is made of, where it is made of two."""
 
     text: str
     label: str
     cluster: str
+    sides: tuple[str, ...] = ()
 
 
 def read_labelled(
@@ -27,46 +31,47 @@ def read_labelled(
     validation_files: Files,
     test_files: Files,
     hub: Mapping[str, Any],
-    text: str,
+    columns: Mapping[str, str],
     label: str,
     group: str | None,
     validation: float,
     test: float,
     duplicates: str,
-) -> dict[str, list[Labelled]]:
-    """Labelled texts by split; see `tables.load` and `tables.divided` for the arguments.
+    nearest: str,
+) -> tuple[dict[str, list[Labelled]], tuple[str, ...]]:
+    """Labelled texts by split, and what was left out, in words; see `tables` for the arguments.
 
+    columns: those of a row's text, or of its two texts, by the key that names each (for errors).
     Raises ValueError in one line for what cannot be learned from: a column that is missing, a text or label
-    that is empty, labels that only a held-out split has.
+    that is empty.
     """
     given = load(
-        files=files, validation_files=validation_files, test_files=test_files, hub=hub, nearest=NEAREST
+        files=files, validation_files=validation_files, test_files=test_files, hub=hub, nearest=nearest
     )
     for records in given.values():
         labels_of(records, label)
-        texts(records, text, "task.text")
-    split = divided(
-        given,
-        lambda records: [record.values[text] for record in records],
-        group=group,
-        validation=validation,
-        test=test,
-        duplicates=duplicates,
-    )
-    found = {name: _labelled(records, name, text, label, group) for name, records in split.items()}
-    classes(found, f"task.label={label}")
-    return found
+        for key, name in columns.items():
+            texts(records, name, key)
 
+    def joined(records: Sequence[Record]) -> list[str]:
+        return ["\n\n".join(record.values[name] for name in columns.values()) for record in records]
 
-def _labelled(
-    records: Sequence[Record], split: str, text: str, label: str, group: str | None
-) -> list[Labelled]:
-    groups = [None] * len(records) if group is None else column(records, group, "task.group")
-    clusters = [f"{split} {i}" if name is None else str(name) for i, name in enumerate(groups)]
-    labels = labels_of(records, label)
-    return [
-        Labelled(record.values[text], *rest) for record, *rest in zip(records, labels, clusters, strict=True)
-    ]
+    kept = divided(given, joined, group=group, validation=validation, test=test, duplicates=duplicates)
+    found = {}
+    for split, records in kept.items():
+        rows = zip(
+            records, joined(records), labels_of(records, label), groups_of(records, group), strict=True
+        )
+        found[split] = [
+            Labelled(
+                text,
+                name,
+                cluster or f"{split} {i}",
+                tuple(record.values[side] for side in columns.values()) if len(columns) > 1 else (),
+            )
+            for i, (record, text, name, cluster) in enumerate(rows)
+        ]
+    return found, left_out(given, kept)
 
 
 def labels_of(records: Sequence[Record], name: str) -> list[str]:
@@ -108,7 +113,21 @@ def fingerprint(documents: Mapping[str, Sequence[Labelled]]) -> str:
     """sha256 over the splits, texts and labels, in order."""
     sha = hashlib.sha256()
     for split, members in documents.items():
-        for part in (split, *(value for document in members for value in document[:2])):
+        values = (
+            value for document in members for value in (*(document.sides or [document.text]), document.label)
+        )
+        for part in (split, *values):
             data = part.encode()
             sha.update(len(data).to_bytes(8, "little") + data)
     return sha.hexdigest()
+
+
+def shortened(sides: Sequence[np.ndarray], length: int) -> np.ndarray:
+    """At most `length` tokens of a text, its first; or of two, `first <sep> second`, each cut to half of them
+    or to what the other leaves."""
+    if len(sides) == 1:
+        return sides[0][:length]
+    first, second = sides
+    room = length - 1
+    first = first[: max(room // 2, room - len(second))]
+    return np.concatenate([first, [SEP], second[: room - len(first)]])

@@ -72,7 +72,7 @@ class MQAR(GeneratedTask):
         else:
             trained = points("segments", segments)
         further = points("beyond", beyond)
-        check(vocab, trained, further, power_a)
+        check(vocab, power_a, {"length" if segments is None else "segments": trained, "beyond": further})
         self.points = {
             name(point, length if segments is None else None): point for point in trained + further
         }
@@ -177,19 +177,22 @@ def counted(train_examples: int | Sequence[int] | None, slices: Sequence[str]) -
     return dict(zip(slices, counts, strict=True))
 
 
-def check(
-    vocab: int, trained: Sequence[tuple[int, int]], beyond: Sequence[tuple[int, int]], power_a: float
-) -> None:
-    """Raises ValueError for parameters of which no example can be made."""
-    if not trained or min(n for _, n in [*trained, *beyond]) < 1:
-        raise ValueError(f"task.pairs={[n for _, n in trained]}: at least one pair is needed")
-    for length, pairs in (*trained, *beyond):
-        if length % 2 or length < 4 * pairs:
-            raise ValueError(
-                f"task.length={length} must be even and at least {4 * pairs}, "
-                f"room for {pairs} pairs and their queries"
-            )
-        if vocab <= length:
-            raise ValueError(f"task.vocab={vocab} must be more than task.length={length}")
+def check(vocab: int, power_a: float, given: Mapping[str, Sequence[tuple[int, int]]]) -> None:
+    """Raises ValueError for parameters of which no example can be made. given: points by the key that names
+    them, first those that are trained on."""
+    if not next(iter(given.values())):
+        raise ValueError("task.pairs=[] or task.segments=[]: at least one point is needed to train on")
+    for key, among in given.items():
+        for length, pairs in among:
+            of = "" if key == "length" else f" (task.{key}=[[{length},{pairs}]])"
+            if pairs < 1:
+                raise ValueError(f"task.pairs={pairs}{of} must be at least 1")
+            if length % 2 or length < 4 * pairs:
+                raise ValueError(
+                    f"task.length={length}{of} must be even and at least {4 * pairs}, "
+                    f"room for {pairs} pairs and their queries"
+                )
+            if vocab <= length:
+                raise ValueError(f"task.vocab={vocab} must be more than task.length={length}{of}")
     if power_a <= 0:
         raise ValueError(f"task.power_a={power_a} must be positive (1 is uniform)")

@@ -20,7 +20,7 @@ from .rows import Batch
 from .stream import fitted_on
 from .streams import sha256, stream
 from .supervised import SupervisedTask, clusters, shuffled
-from .tables import Files, Record, divided, load, texts
+from .tables import Files, Record, cut_note, divided, groups_of, left_out, load, texts
 from .text_metrics import exact, rouge_l, text_scores
 from .tokenizer import EOS, N_SPECIAL, TokenizerSpec
 from .writing import write
@@ -111,7 +111,7 @@ class PairsTask(SupervisedTask):
         for rows in given.values():
             for column, key in ((source, "task.source"), (target, "task.target")):
                 texts(rows, column, key)
-        rows_of = divided(
+        whole = divided(
             given,
             lambda rows: texts(rows, source, "task.source"),
             group=group,
@@ -120,7 +120,7 @@ class PairsTask(SupervisedTask):
             duplicates=duplicates,
         )
         limits = {"validation": validation_examples, "test": test_examples}
-        rows_of = {split: spread(rows, limits.get(split)) for split, rows in rows_of.items()}
+        rows_of = {split: spread(rows, limits.get(split)) for split, rows in whole.items()}
         content = {
             split: [[row.values[column] for row in rows_of[split]] for column in (source, target)]
             for split in SPLITS
@@ -136,12 +136,17 @@ class PairsTask(SupervisedTask):
         encoded = {split: [self.tokenizer.encode_many(side) for side in content[split]] for split in SPLITS}
         longest = max(map(len, encoded["train"][1])) + 1  # its <eos>
         answer_len = min(answer_length, longest)
-        self.notes = tuple(cut_notes(encoded, length, answer_len))
+        self.notes = left_out(given, whole)
+        for i, (what, key, most) in enumerate(
+            (("sources", "length", length), ("answers", "answer_length", answer_len))
+        ):
+            for split, sides in encoded.items():
+                self.notes += cut_note(split, what, [len(ids) for ids in sides[i]], key, most)
         self._pairs = {
             split: [
-                Pair(a, b, named(row, group, i), Example(x[:length], y[:answer_len]))
-                for i, (a, b, x, y, row) in enumerate(
-                    zip(*content[split], *encoded[split], rows_of[split], strict=True)
+                Pair(a, b, cluster or f"#{i}", Example(x[:length], y[:answer_len]))
+                for i, (a, b, x, y, cluster) in enumerate(
+                    zip(*content[split], *encoded[split], groups_of(rows_of[split], group), strict=True)
                 )
             ]
             for split in SPLITS
@@ -259,25 +264,3 @@ def spread(rows: Sequence[Record], most: int | None) -> list[Record]:
     if most is None or len(rows) <= most:
         return list(rows)
     return [rows[i * len(rows) // most] for i in range(most)]
-
-
-def named(row: Record, group: str | None, i: int) -> str:
-    """The cluster that a row belongs to: its group's, or its own."""
-    value = None if group is None else row.values.get(group)
-    return f"#{i}" if value is None else str(value)
-
-
-def cut_notes(
-    encoded: Mapping[str, Sequence[Sequence[np.ndarray]]], length: int, answer_len: int
-) -> list[str]:
-    """What was cut, in words: {split: (sources, targets)} in tokens."""
-    said = []
-    for side, key, limit in ((0, "length", length), (1, "answer_length", answer_len)):
-        for split, sides in encoded.items():
-            cut = sum(len(ids) > limit for ids in sides[side])
-            if cut:
-                what = ("sources", "answers")[side]
-                said.append(
-                    f"{cut} of {len(sides[side])} {split} {what} are cut to task.{key}={limit} tokens"
-                )
-    return said

@@ -17,7 +17,7 @@ from .kept import KeptTask
 from .lengths import named, number, trained
 from .tokenizer import N_SPECIAL
 
-DRAWN = 1024  # images drawn together; many are given up
+DRAWN = 4096  # images drawn together; many are given up, or find no counterpart (see matched)
 PATIENCE = 8  # such draws in a row without an image before there are none to be had
 FULL = 5 * UNIT**2 // 4  # ink of a pixel that is white
 
@@ -37,12 +37,15 @@ class Pathfinder(KeptTask):
 
     In both classes an image holds two long paths of `path_length` dashes and `distractors` paths of a third
     of that, which keep farther from each other than the dashes of one path do. Circles stand at both ends of
-    one long path, or at one end of each. The classes are equally many at every distance between the
-    circles, so that nothing but following a path tells them apart.
+    one long path, or at one end of each. The classes are equally many for each look of the circles (see
+    `looks`), so that little but following a path tells them apart. What is left is not nothing: a small
+    network that is given the places of the circles and the first dash at each, and nothing else, names 66% of
+    the images right with paths of 9 dashes, and 55% with paths of 14. Accuracies up to there are no sign of
+    paths being followed.
     """
 
     name = "pathfinder"
-    version = 1
+    version = 2
 
     def __init__(
         self,
@@ -98,10 +101,11 @@ class Pathfinder(KeptTask):
         found: list[Examples] = []
         idle = 0
         while sum(map(len, found)) < count:
-            points, ends = paths(rng, DRAWN, self.size, dashes)
-            joined = rng.integers(0, 2, len(ends))
-            circles = chosen(rng, ends, joined)
-            pick = rng.permutation(matched(joined, circles))
+            points, ends, leaves = paths(rng, DRAWN, self.size, dashes)
+            joined = rng.integers(0, 2, len(points))
+            where = np.arange(len(points))[:, None], *chosen(rng, joined)
+            circles = ends[where]
+            pick = rng.permutation(matched(joined, looks(circles, leaves[where], self.size)))
             if len(pick):
                 found.append(self.pictures(points[pick], circles[pick], joined[pick]))
             idle = 0 if len(pick) else idle + 1
@@ -135,21 +139,36 @@ def numbers(path_length: int, distractors: int) -> list[int]:
     return [path_length, path_length, *[path_length // 3] * distractors]
 
 
-def chosen(rng: np.random.Generator, ends: np.ndarray, joined: np.ndarray) -> np.ndarray:
-    """(N, 2, 2) centres of two circles: both ends of one of the first two paths where `joined` (N,), else one
-    end of each. ends (N, paths, 2, 2)."""
-    images = np.arange(len(ends))
-    first, second = rng.integers(0, 2, (2, len(ends)))
-    one = ends[images, np.where(joined, first, 0), np.where(joined, 0, second)]
-    other = ends[images, np.where(joined, first, 1), np.where(joined, 1, first)]
-    return np.stack([one, other], axis=1)
+def chosen(rng: np.random.Generator, joined: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Of two circles the path and the end of it that each is at, both (N, 2): both ends of one of the first
+    two paths where `joined` (N,), else one end of each, in random order."""
+    path, end, other = rng.integers(0, 2, (3, len(joined)))
+    paths = np.stack([path, np.where(joined, path, 1 - path)], axis=1)
+    return paths, np.stack([end, np.where(joined, 1 - end, other)], axis=1)
 
 
-def matched(joined: np.ndarray, circles: np.ndarray) -> np.ndarray:
-    """Indices of images such that, of each distance between the circles (in whole pixels), as many are joined
-    as not."""
-    away = np.sqrt(((circles[:, 0] - circles[:, 1]) ** 2).sum(axis=1)) // UNIT
-    same = [np.flatnonzero((away == far) & (joined == label)) for far in np.unique(away) for label in (0, 1)]
+def looks(circles: np.ndarray, leaves: np.ndarray, size: int) -> np.ndarray:
+    """(N,) numbers, equal for images whose circles look alike: in how far they are apart (2 pixels), how far
+    the middle between them is from the image's (3 pixels), how far the dash that sets out from each points
+    away from the other one (eighths of a half turn), and whether both point to one side of the line between
+    them. circles, leaves (N, 2, 2): centres, and these dashes."""
+    across = circles[:, ::-1] - circles  # from each to the other
+    along = (across * leaves).sum(axis=-1)
+    aside = across[..., 0] * leaves[..., 1] - across[..., 1] * leaves[..., 0]
+    # A little more, so that no angle that integers have lies on a border, where machines might differ
+    away = (np.arctan2(np.abs(aside), along) + 0.01) * 8 // np.pi
+    apart = np.sqrt((across[:, 0] ** 2).sum(axis=-1)) // (2 * UNIT)
+    outside = np.sqrt(((circles.sum(axis=1) - size * UNIT) ** 2).sum(axis=-1)) // (2 * 3 * UNIT)
+    one_side = aside.prod(axis=1) < 0  # seen from each towards the other, left is on different sides
+    seen = np.column_stack([np.sort(away, axis=1), one_side, apart, outside])
+    return np.unique(seen, axis=0, return_inverse=True)[1].ravel()
+
+
+def matched(joined: np.ndarray, looks: np.ndarray) -> np.ndarray:
+    """Indices of images such that, of each look, as many are joined as not."""
+    same = [
+        np.flatnonzero((looks == look) & (joined == label)) for look in np.unique(looks) for label in (0, 1)
+    ]
     pairs = zip(same[0::2], same[1::2], strict=True)
     return np.concatenate(
         [np.empty(0, dtype=np.int64)]

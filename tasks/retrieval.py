@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from archs.contract import Family
 
 from .classification import TextTask
-from .labelled import Labelled, labels_of
-from .tables import Files, Record, column, divided, load, texts
-from .tokenizer import SEP, TokenizerSpec
+from .labelled import read_labelled
+from .tables import Files
+from .tokenizer import TokenizerSpec
 
 MISSING = (
     "the published pairs of papers (AAN) are on no hub; give their tables, as in task.files=train.tsv, or "
@@ -66,62 +64,28 @@ class Retrieval(TextTask):
             raise ValueError(f"task.length={length} must be at least 3: two texts and what separates them")
         if not files and not (hub or {}).get("path"):
             raise ValueError(f"task.files is not set: {MISSING}")
-        given = load(
+        documents, notes = read_labelled(
             files=files,
             validation_files=validation_files,
             test_files=test_files,
             hub=hub or {},
-            nearest=NEAREST,
-        )
-        for rows in given.values():
-            labels_of(rows, label)
-            for name, key in ((text, "task.text"), (second, "task.second")):
-                texts(rows, name, key)
-        rows_of = divided(
-            given,
-            lambda rows: [joined(row, text, second) for row in rows],
+            columns={"task.text": text, "task.second": second},
+            label=label,
             group=group,
             validation=validation,
             test=test,
             duplicates=duplicates,
+            nearest=NEAREST,
         )
         super().__init__(
             family=family,
             start=start,
             tokenizer=tokenizer,
             cache_dir=cache_dir,
-            documents={
-                split: labelled(rows, split, text, second, label, group) for split, rows in rows_of.items()
-            },
+            documents=documents,
             length=length,
             windows=None,
             quick_examples=quick_examples,
             labels_from=f"task.label={label}",
+            notes=notes,
         )
-        for split, rows in rows_of.items():
-            sides = [
-                self.tokenizer.encode_many([row.values[name] for row in rows]) for name in (text, second)
-            ]
-            self._ids[split] = [beside(a, b, length) for a, b in zip(*sides, strict=True)]
-
-
-def joined(row: Record, text: str, second: str) -> str:
-    return f"{row.values[text]}\n\n{row.values[second]}"
-
-
-def labelled(
-    rows: Sequence[Record], split: str, text: str, second: str, label: str, group: str | None
-) -> list[Labelled]:
-    groups = [None] * len(rows) if group is None else column(rows, group, "task.group")
-    return [
-        Labelled(joined(row, text, second), name, f"{split} {i}" if cluster is None else str(cluster))
-        for i, (row, name, cluster) in enumerate(zip(rows, labels_of(rows, label), groups, strict=True))
-    ]
-
-
-def beside(first: np.ndarray, second: np.ndarray, length: int) -> np.ndarray:
-    """first <sep> second in at most `length` tokens, each cut to half of them or to what the other leaves."""
-    room = length - 1
-    most = max(room // 2, room - len(second))
-    first = first[:most]
-    return np.concatenate([first, [SEP], second[: room - len(first)]])

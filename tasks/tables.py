@@ -36,8 +36,10 @@ def load(
     hub: {path, name, train, validation, test}: a dataset, its configuration and the names of its splits;
     used where `path` is set. nearest: what to use where the hub cannot be reached.
     """
-    if hub.get("path") and files:
-        raise ValueError(f"task.files and task.hub.path={hub['path']} are both set: choose one")
+    given = {"files": files, "validation_files": validation_files, "test_files": test_files}
+    for key, value in given.items():
+        if hub.get("path") and value:
+            raise ValueError(f"task.{key} and task.hub.path={hub['path']} are both set: choose one")
     if unknown := set(hub) - {"path", "name", *SPLITS}:
         raise ValueError(f"task.hub has no key {min(unknown)}: it takes path, name, {', '.join(SPLITS)}")
     if hub.get("path"):
@@ -45,7 +47,6 @@ def load(
         if "train" not in named:
             raise ValueError("task.hub.train is not set: name the dataset's split to train on")
         return {split: hub_rows(hub["path"], hub.get("name"), name, nearest) for split, name in named.items()}
-    given = {"files": files, "validation_files": validation_files, "test_files": test_files}
     by_split = dict(zip(SPLITS, given.items(), strict=True))
     return {
         split: table_rows(value, f"task.{key}")
@@ -172,6 +173,14 @@ def texts(records: Sequence[Record], name: str, key: str) -> list[str]:
     return found
 
 
+def groups_of(records: Sequence[Record], name: str | None) -> list[str | None]:
+    """The values of the column `name`, as text; None for rows without one, and for all where it is None."""
+    if name is None:
+        return [None] * len(records)
+    found = (None if value is None else str(value) for value in column(records, name, "task.group"))
+    return [value if value and value.strip() else None for value in found]
+
+
 def divided(
     given: Mapping[str, Sequence[Record]],
     identity: Callable[[Sequence[Record]], Sequence[str]],
@@ -185,8 +194,8 @@ def divided(
 
     identity: the texts by which two rows are the same question; rows of one text fall into one split, and so
     do rows of one value in the column `group`. validation, test: fractions to cut off where a split is not
-    given. duplicates: "refuse" texts that two given splits share, or "drop" them from the one that is trained
-    on (or, of validation and test, from validation).
+    given. duplicates: "refuse" texts and groups that two given splits share, or "drop" them from the one that
+    is trained on (or, of validation and test, from validation).
     """
     if duplicates not in ("refuse", "drop"):
         raise ValueError(f"task.duplicates={duplicates} is unknown: choose refuse or drop")
@@ -197,11 +206,11 @@ def divided(
     cut = {split: 0.0 if split in given else share for split, share in cut.items()}
     if sum(cut.values()) >= 1:
         raise ValueError(f"task.validation={validation} and task.test={test} must have a sum below 1")
-    kept = _without_shared(given, identity, duplicates)
+    kept = _without_shared(given, identity, group, duplicates)
     if not any(cut.values()):
         return kept
     train = kept["train"]
-    groups = together(identity(train), None if group is None else column(train, group, "task.group"))
+    groups = together(identity(train), groups_of(train, group))
     split_of = assign_splits(set(groups), **cut)
     needed = 1 + sum(share > 0 for share in cut.values())
     if len(split_of) < needed:
@@ -217,34 +226,49 @@ def divided(
 def _without_shared(
     given: Mapping[str, Sequence[Record]],
     identity: Callable[[Sequence[Record]], Sequence[str]],
+    group: str | None,
     duplicates: str,
 ) -> dict[str, list[Record]]:
     kept: dict[str, list[Record]] = {}
     later: set[str] = set()
     for split in reversed([split for split in SPLITS if split in given]):
-        names = identity(given[split])
-        shared = sum(name in later for name in names)
+        rows = given[split]
+        names = [
+            {_hash("text", text)} | (set() if by is None else {_hash("group", by)})
+            for text, by in zip(identity(rows), groups_of(rows, group), strict=True)
+        ]
+        kept[split] = [row for row, name in zip(rows, names, strict=True) if not name & later]
+        shared = len(rows) - len(kept[split])
+        too = f"stand in a later split too{'' if group is None else f', or others of their {group} do'}"
         if shared and duplicates == "refuse":
             raise ValueError(
-                f"{shared} of the {len(names)} {split} examples stand in a later split too: "
+                f"{shared} of the {len(rows)} {split} examples {too}: "
                 f"remove them, or leave them out of {split} with task.duplicates=drop"
             )
-        kept[split] = [row for row, name in zip(given[split], names, strict=True) if name not in later]
         if not kept[split]:
-            raise ValueError(f"every one of the {len(names)} {split} examples stands in a later split too")
-        later.update(names)
+            raise ValueError(f"all of the {len(rows)} {split} examples {too}")
+        later = later.union(*names)
     return {split: kept[split] for split in SPLITS if split in kept}
 
 
-def together(texts: Sequence[str], groups: Sequence[Any] | None) -> list[str]:
+def left_out(given: Mapping[str, Sequence[Record]], kept: Mapping[str, Sequence[Record]]) -> tuple[str, ...]:
+    """What `divided` dropped, in words; () for nothing."""
+    dropped = sum(map(len, given.values())) - sum(map(len, kept.values()))
+    return (f"{dropped} examples that a later split holds too are left out",) if dropped else ()
+
+
+def cut_note(split: str, what: str, lengths: Sequence[int], key: str, most: int) -> tuple[str, ...]:
+    """Says in words how many of the tokenized texts of a split are longer than task.`key`; () for none."""
+    cut = sum(length > most for length in lengths)
+    return (f"{cut} of {len(lengths)} {split} {what} are cut to task.{key}={most} tokens",) if cut else ()
+
+
+def together(texts: Sequence[str], groups: Sequence[str | None]) -> list[str]:
     """A name for each row (N,), the same for rows that share a text or, however indirectly, a group.
 
-    It is the hash of a text, or of a group where there are any, so that adding rows moves few others. A group
-    of null stands for none.
+    It is the hash of a text, or of a group where there are any, so that adding rows moves few others. None
+    stands for no group.
     """
-    own = [_hash("text", text) for text in texts]
-    if groups is None:
-        return own
     parent: dict[str, str] = {}
 
     def root(name: str) -> str:
@@ -253,9 +277,10 @@ def together(texts: Sequence[str], groups: Sequence[Any] | None) -> list[str]:
             name = above
         return name
 
+    own = [_hash("text", text) for text in texts]
     for name, group in zip(own, groups, strict=True):
         if group is not None:
-            one, other = sorted((root(name), root(_hash("group", str(group)))))
+            one, other = sorted((root(name), root(_hash("group", group))))
             parent[other] = one
     return [root(name) for name in own]
 

@@ -53,8 +53,6 @@ class Mechanistic(GeneratedTask):
         """length: of the sequence; beyond: lengths that are only evaluated; shortest: what makes sense."""
         lengths = trained("length", length, shortest, even=even)
         longer = further("beyond", beyond, "length", lengths, even=even)
-        if train_examples is not None and train_examples < 1:
-            raise ValueError(f"task.train_examples={train_examples} must be at least 1, or null: endless")
         super().__init__(
             family=family,
             start=start,

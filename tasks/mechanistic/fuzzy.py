@@ -10,6 +10,7 @@ import numpy as np
 from archs.contract import Family
 
 from ..example import Examples
+from ..guessing import in_sight
 from ..lengths import number
 from ..tokenizer import N_SPECIAL
 from .base import Mechanistic, first_seen, one_of, packed
@@ -130,6 +131,11 @@ class FuzzyRecall(Mechanistic):
         values = np.take_along_axis(values, first[..., None], 1)
         pairs = Pairs(keys, key_lens, values, value_lens, again, np.arange(most) <= last[:, None])
         return self.assembled(length, Pairs(*(part_of[:, : last.max() + 1] for part_of in pairs)))
+
+    def baselines(self, split: str, *, quick: bool = False) -> dict[str, dict[str, float]]:
+        """chance; in sight: the value that stands there most often, whatever the key. More needs the key."""
+        common = in_sight(self.examples(split), self.keys, self.keys + self.values)
+        return {**super().baselines(split, quick=quick), "in sight": common}
 
     def codes(self, keys: np.ndarray, lens: np.ndarray) -> np.ndarray:
         """Keys (N, P, key_len) of lengths (N, P) as numbers (N, P), equal for equal keys."""

@@ -10,6 +10,7 @@ import numpy as np
 from archs.contract import Family
 
 from ..example import Examples
+from ..guessing import in_sight
 from ..lengths import number
 from ..tokenizer import N_SPECIAL
 from .base import Mechanistic, first_seen, one_of, packed
@@ -77,6 +78,11 @@ class Recall(Mechanistic):
         target = np.take_along_axis(values, places, 1)
         source = pairs.reshape(count, 2 * steps)[:, :-1]  # the last value is not written: nothing follows
         return Examples(source + N_SPECIAL, target + N_SPECIAL, 2 * places, target_len=counts)
+
+    def baselines(self, split: str, *, quick: bool = False) -> dict[str, dict[str, float]]:
+        """chance; in sight: the value that stands there most often, whatever the key. More needs the key."""
+        common = in_sight(self.examples(split), self.keys, self.keys + self.values)
+        return {**super().baselines(split, quick=quick), "in sight": common}
 
     def noise_steps(self, rng: np.random.Generator, count: int, steps: int) -> np.ndarray:
         """(count, steps) bool; the last step is none, nor is one of the others."""

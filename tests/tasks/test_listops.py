@@ -115,6 +115,7 @@ def test_the_data_of_a_seed_never_change(small):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
+        ({"train_examples": 0}, r"^task.train_examples=0 must be at least 1, or null: endless$"),
         ({"depth": 1}, r"^task.depth=1 and task.arguments=10 must be at least 2$"),
         ({"max_length": 13}, r"^task.max_length=13 must be at least 14, 4 more than task.min_length=10"),
         ({"min_length": 0, "max_length": 5}, r"^task.max_length=5 must be at least 7"),

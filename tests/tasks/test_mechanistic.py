@@ -118,6 +118,21 @@ def test_chance_is_a_random_symbol_that_an_answer_may_be(kind):
     assert task.baselines("test")["chance"]["exact_match"] == pytest.approx(expected)
 
 
+@pytest.mark.parametrize("kind", RECALL)
+def test_the_commonest_value_in_sight_is_more_often_right_than_chance(kind):
+    """Counted answer by answer: what names it has looked at no key."""
+    task = small(kind)
+    right = []
+    for source, target, at in task.examples("test"):
+        for place, answer in zip(at, target, strict=True):
+            counts = np.bincount(source[: place + 1] - N_SPECIAL, minlength=64)
+            values = counts[task.keys : task.keys + task.values]
+            right.append(values.argmax() + task.keys + N_SPECIAL == answer)
+    found = task.baselines("test")
+    assert found["in sight"]["accuracy"] == pytest.approx(np.mean(right))
+    assert found["in sight"]["accuracy"] > found["chance"]["accuracy"]
+
+
 # The held-out examples of the default configuration, and a training batch of the small one.
 GOLDEN = {
     InContextRecall: ("9672132126ef4ad2", "937e72bb9255f6e6"),

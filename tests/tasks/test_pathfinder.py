@@ -7,7 +7,7 @@ from scipy import ndimage
 
 from tasks import Pathfinder
 from tasks.dashes import DASH, GAP, UNIT, encircled, inked, paths
-from tasks.pathfinder import chosen, matched
+from tasks.pathfinder import chosen, looks, matched
 from tasks.tokenizer import N_SPECIAL
 
 LEVELS = 8
@@ -28,19 +28,21 @@ def images(task):
 def test_paths_are_dashed_and_keep_clear_of_each_other():
     """Along a path no step is longer than a gap; between paths every one is."""
     numbers = [9, 9, 3, 3]
-    points, ends = paths(np.random.default_rng(0), 300, 32, numbers)
+    points, ends, leaves = paths(np.random.default_rng(0), 300, 32, numbers)
     assert len(points) > 200
     which = np.repeat(np.arange(4), 4 * np.array(numbers))
-    for image, image_ends in zip(points / UNIT, ends / UNIT, strict=True):
+    assert np.linalg.norm(leaves / UNIT, axis=-1) == pytest.approx(DASH, abs=0.01)
+    for image, image_ends, setting_out in zip(points / UNIT, ends / UNIT, leaves / UNIT, strict=True):
         assert image.min() >= 2
         assert image.max() <= 30
         own = [image[which == k] for k in range(4)]
-        for path, (first, last), dashes in zip(own, image_ends, numbers, strict=True):
+        for path, (first, last), out, dashes in zip(own, image_ends, setting_out, numbers, strict=True):
             steps = np.linalg.norm(np.diff(path, axis=0), axis=1)
             assert steps.max() == pytest.approx(GAP, abs=0.01)
             assert (steps > 0.6 * GAP).sum() == dashes - 1, "a gap between one dash and the next"
             assert steps.sum() == pytest.approx(dashes * (GAP + DASH) - GAP, abs=0.1)
             assert (path[[0, -1]] == [first, last]).all()
+            assert (path[[3, -4]] == np.add([first, last], out)).all()
         for a in range(4):
             for b in range(a):
                 apart = np.linalg.norm(own[a][:, None] - own[b], axis=-1).min()
@@ -49,27 +51,71 @@ def test_paths_are_dashed_and_keep_clear_of_each_other():
 
 def test_circles_stand_at_the_ends_that_the_label_says():
     rng = np.random.default_rng(0)
-    ends = rng.integers(0, 1000, (500, 4, 2, 2))
     joined = rng.integers(0, 2, 500)
     picked = set()
-    for circles, four, label in zip(chosen(rng, ends, joined), ends, joined, strict=True):
-        at = [np.argwhere((four[:2] == circle).all(axis=-1))[0].tolist() for circle in circles]
-        assert (at[0][0] == at[1][0]) == bool(label)
-        assert at[0] != at[1]
-        picked.add((label, *map(tuple, at)))
-    assert len(picked) == 2 + 4, "every path, and every choice of ends, occurs"
+    for path, end, label in zip(*chosen(rng, joined), joined, strict=True):
+        assert (path[0] == path[1]) == bool(label)
+        assert (path[0], end[0]) != (path[1], end[1])
+        picked.add((label, *path, *end))
+    assert len(picked) == 4 + 8, "every path, and every choice of ends, in both orders"
 
 
-def test_distances_between_circles_tell_nothing():
+def test_a_look_is_what_it_says():
+    """Circles 10 pixels apart, beside each other in the middle; the dashes point at one another, or not."""
+    circles = UNIT * np.array([[16, 11], [16, 21]])
+    at_it, away, up, down = np.array([[0, 9], [0, -9], [9, 1], [-9, 1]])
+
+    def look(*pictures):
+        middles, dashes = zip(*pictures, strict=True)
+        return looks(circles + UNIT * np.array(middles)[:, None], np.array(dashes), 32).tolist()
+
+    here = (0, 0)
+    same = look((here, (at_it, away)), ((0, 2), (at_it, away)), ((1, 0), (at_it, away)))
+    assert len(set(same)) == 1, "a little to the side"
+    turned = look((here, (up, at_it)), (here, (away, -up)))
+    assert len(set(turned)) == 1, "the other way round"
+    others = look(
+        *((here, pair) for pair in ((at_it, away), (away, away), (up, up), (up, down), (at_it, up))),
+        ((0, 4), (at_it, away)),
+    )
+    assert len(set(others)) == len(others)
+
+
+def test_classes_are_equally_many_for_each_look():
     rng = np.random.default_rng(0)
     joined = rng.integers(0, 2, 3000)
-    circles = rng.integers(0, 20 * UNIT, (3000, 2, 2)) // (1 + joined[:, None, None])
-    kept = matched(joined, circles)
-    away = (np.linalg.norm(circles[kept, 0] - circles[kept, 1], axis=1) / UNIT).astype(int)
+    seen = rng.integers(0, 40, 3000) // (1 + joined)
+    kept = matched(joined, seen)
     assert len(kept) > 1000
     assert len(set(kept.tolist())) == len(kept)
-    both = [np.bincount(away[joined[kept] == label], minlength=30) for label in (0, 1)]
+    both = [np.bincount(seen[kept][joined[kept] == label], minlength=40) for label in (0, 1)]
     assert (both[0] == both[1]).all()
+
+
+def test_where_the_circles_are_and_how_paths_set_out_there_tells_little():
+    """A fit to the looks of circles, in all degrees up to two, which is right without matching them."""
+    rng = np.random.default_rng(0)
+    _, ends, leaves = paths(rng, 6000, 32, [9, 9, 3, 3, 3])
+    joined = rng.integers(0, 2, len(ends))
+    where = np.arange(len(ends))[:, None], *chosen(rng, joined)
+    circles, out = ends[where] / UNIT - 16, leaves[where] / UNIT
+    across = circles[:, 1] - circles[:, 0]
+    apart = np.linalg.norm(across, axis=1)
+    toward = [(dash * across).sum(axis=1) / apart for dash in (out[:, 0], -out[:, 1])]
+    aside = [
+        (dash[:, 0] * across[:, 1] - dash[:, 1] * across[:, 0]) / apart for dash in np.moveaxis(out, 1, 0)
+    ]
+    plain = np.stack([apart, *toward, *aside, *np.abs(circles).reshape(-1, 4).T, np.ones(len(apart))], axis=1)
+    features = np.einsum("ni,nj->nij", plain, plain).reshape(len(plain), -1)
+
+    def right(which):
+        fitted, judged = np.split(rng.permutation(which), [len(which) * 3 // 4])
+        weights = np.linalg.lstsq(features[fitted], 2.0 * joined[fitted] - 1, rcond=None)[0]
+        return ((features[judged] @ weights > 0) == joined[judged]).mean()
+
+    matching = matched(joined, looks(ends[where], leaves[where], 32))
+    assert right(np.arange(len(joined))) > 0.66
+    assert right(matching) < 0.62
 
 
 def test_a_picture_is_its_ink_and_circles():
@@ -126,7 +172,7 @@ def test_a_number_of_training_examples_makes_an_epoch(tmp_path):
 
 def test_the_data_of_a_seed_never_change(task):
     """A new checksum means that no result is comparable with those made before: raise Pathfinder.version."""
-    assert (Pathfinder.version, *checksum(task)) == (1, "941782ff6f354abc", "dafe238b677a00e8")
+    assert (Pathfinder.version, *checksum(task)) == (2, "6b499aa224e5bcb3", "5563e02021bef159")
 
 
 @pytest.mark.parametrize(

@@ -9,14 +9,14 @@ from hypothesis import strategies as st
 
 from archs.contract import Family
 from tasks import RawBytes, Retrieval
-from tasks.retrieval import beside
+from tasks.labelled import shortened
 from tasks.tokenizer import SEP
 
 
 @given(a=st.integers(1, 40), b=st.integers(1, 40), length=st.integers(3, 60))
 def test_each_text_gets_half_or_what_the_other_leaves(a, b, length):
     first, second = np.full(a, 200), np.full(b, 300)
-    ids = beside(first, second, length)
+    ids = shortened([first, second], length)
     assert len(ids) == min(length, a + b + 1)
     kept = {token: int((ids == token).sum()) for token in (200, SEP, 300)}
     assert kept[SEP] == 1
@@ -56,6 +56,22 @@ def test_what_is_read(task):
         second, label = texts[made.tokenizer.decode(source[:end])]
         assert made.tokenizer.decode(source[end + 1 :]) == second
         assert example.target.tolist() == [made.labels[made.label_names.index(label)]]
+
+
+def test_texts_that_only_together_look_alike_are_two_questions(task):
+    """Two rows whose texts run on into one another differ in the digest of the data."""
+    one = task([*ROWS, (1, 41, "a\n\nb", "c")])
+    two = task([*ROWS, (1, 41, "a", "b\n\nc")])
+    assert one.digests["examples"] != two.digests["examples"]
+
+
+def test_what_is_cut_is_said(task):
+    made = task(ROWS, length=17)
+    cut = sum(len(d.text) - 1 > 17 for d in made.documents["train"])
+    assert (
+        made.notes[0]
+        == f"{cut} of {len(made.documents['train'])} train texts are cut to task.length=17 tokens"
+    )
 
 
 @pytest.mark.parametrize(

@@ -154,8 +154,21 @@ def test_texts_that_given_splits_share_are_refused_with_their_number():
     split = divided({"train": train, "test": test}, identity, **CUT | {"duplicates": "drop"})
     assert len(split["train"]) + len(split["validation"]) == 48
     assert len(split["test"]) == 3
-    with pytest.raises(ValueError, match="every one of the 2 train examples stands in a later split"):
+    with pytest.raises(ValueError, match="all of the 2 train examples stand in a later split"):
         divided({"train": train[3:5], "test": test}, identity, **CUT | {"duplicates": "drop"})
+
+
+def test_groups_that_given_splits_share_are_refused_too():
+    train = rows(*((f"{i}", "" if i % 2 else f"author {i % 10}") for i in range(50)))
+    test = rows(("x", "author 4"), ("y", ""), ("z", None))
+    message = "^5 of the 50 train examples stand in a later split too, or others of their by do: remove "
+    with pytest.raises(ValueError, match=message):
+        divided({"train": train, "test": test}, identity, **CUT | {"group": "by"})
+    split = divided({"train": train, "test": test}, identity, **CUT | {"group": "by", "duplicates": "drop"})
+    assert len(split["train"]) + len(split["validation"]) == 45
+    assert {row.values["by"] for row in split["validation"]}.isdisjoint(
+        row.values["by"] for row in split["train"] if row.values["by"]
+    ), "rows without a group are not one group"
 
 
 @pytest.mark.parametrize(
@@ -223,6 +236,7 @@ def test_where_rows_come_from_is_said_once(tmp_path):
     assert set(load(hub={}, **NO_FILES | {"files": path, "test_files": path})) == {"train", "test"}
     for changes, hub, message in (
         ({"files": path}, REVIEWS, "task.files and task.hub.path=org/reviews are both set: choose one"),
+        ({"test_files": path}, REVIEWS, "task.test_files and task.hub.path=org/reviews are both set"),
         ({}, {}, "task.files is not set: give a path"),
         ({"files": path, "test_files": "none.csv"}, {}, "task.test_files=none.csv does not exist"),
         ({}, REVIEWS | {"splt": "x"}, "task.hub has no key splt: it takes path, name, train, val"),
