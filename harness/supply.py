@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.progress import track
 from tabulate import tabulate
 
-from tasks.generated import GeneratedTask
+from tasks.synthetic.generated import GeneratedTask
 from tasks.task import Task
 
 from . import record

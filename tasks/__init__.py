@@ -10,15 +10,22 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .classification import Classification, TextTask
-    from .copying import Copy, Reverse, Sort
     from .corpus import Corpus, Document, hub, python, sotu, table, text
-    from .dyck import Dyck
     from .example import Example, Examples
-    from .generated import GeneratedTask
-    from .induction import Induction
     from .language import LanguageTask
-    from .listops import ListOps
-    from .mechanistic import (
+    from .needle import Needle
+    from .objectives import Causal, FillInTheMiddle, Masked, Objective, Prefix, Span, SpanPrefix, native
+    from .pairs import PairsTask
+    from .retrieval import Retrieval
+    from .rows import Batch, Row
+    from .speeches import SotuDecade, SotuParty
+    from .supervised import SupervisedTask
+    from .synthetic.copying import Copy, Reverse, Sort
+    from .synthetic.dyck import Dyck
+    from .synthetic.generated import GeneratedTask
+    from .synthetic.induction import Induction
+    from .synthetic.listops import ListOps
+    from .synthetic.mechanistic import (
         Compression,
         FuzzyRecall,
         InContextRecall,
@@ -26,45 +33,38 @@ if TYPE_CHECKING:
         NoisyRecall,
         SelectiveCopying,
     )
-    from .mqar import MQAR
-    from .needle import Needle
-    from .objectives import Causal, FillInTheMiddle, Masked, Objective, Prefix, Span, SpanPrefix, native
-    from .pairs import PairsTask
-    from .pathfinder import Pathfinder
-    from .retrieval import Retrieval
-    from .rows import Batch, Row
-    from .speeches import SotuDecade, SotuParty
-    from .state_tracking import ModularArithmetic, Parity
-    from .supervised import SupervisedTask
+    from .synthetic.mqar import MQAR
+    from .synthetic.pathfinder import Pathfinder
+    from .synthetic.state_tracking import ModularArithmetic, Parity
     from .task import Task
     from .tokenizer import BPE, RawBytes, Tokenizer
 
 _HOME = {
     "classification": ("Classification", "TextTask"),
-    "copying": ("Copy", "Reverse", "Sort"),
+    "synthetic.copying": ("Copy", "Reverse", "Sort"),
     "corpus": ("Corpus", "Document", "hub", "python", "sotu", "table", "text"),
-    "dyck": ("Dyck",),
+    "synthetic.dyck": ("Dyck",),
     "example": ("Example", "Examples"),
-    "generated": ("GeneratedTask",),
-    "induction": ("Induction",),
+    "synthetic.generated": ("GeneratedTask",),
+    "synthetic.induction": ("Induction",),
     "language": ("LanguageTask",),
-    "listops": ("ListOps",),
-    "mechanistic": (
+    "synthetic.listops": ("ListOps",),
+    "synthetic.mechanistic": (
         *("Compression", "FuzzyRecall", "InContextRecall", "Memorization", "NoisyRecall"),
         "SelectiveCopying",
     ),
-    "mqar": ("MQAR",),
+    "synthetic.mqar": ("MQAR",),
     "needle": ("Needle",),
     "objectives": (
         *("Causal", "FillInTheMiddle", "Masked", "Objective", "Prefix", "Span", "SpanPrefix"),
         "native",
     ),
     "pairs": ("PairsTask",),
-    "pathfinder": ("Pathfinder",),
+    "synthetic.pathfinder": ("Pathfinder",),
     "retrieval": ("Retrieval",),
     "rows": ("Batch", "Row"),
     "speeches": ("SotuDecade", "SotuParty"),
-    "state_tracking": ("ModularArithmetic", "Parity"),
+    "synthetic.state_tracking": ("ModularArithmetic", "Parity"),
     "supervised": ("SupervisedTask",),
     "task": ("Task",),
     "tokenizer": ("BPE", "RawBytes", "Tokenizer"),

@@ -12,10 +12,10 @@ from archs.contract import Family
 
 from .corpus import SPLITS, Corpus
 from .example import Example, Examples
-from .generated import symbols
 from .stream import fitted_tokenizer, token_stream
 from .streams import stream
 from .supervised import SOLVED, SupervisedTask, digest
+from .synthetic.generated import symbols
 from .tokenizer import BOS, EOS, N_SPECIAL, Tokenizer, TokenizerSpec
 
 DIGITS = 4

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from archs.contract import Family
-from tasks.generator import belong, fingerprints
+from tasks.synthetic.generator import belong, fingerprints
 from tasks.tokenizer import N_SPECIAL
 
 FEW = {"validation_examples": 40, "test_examples": 30, "quick_examples": 10}

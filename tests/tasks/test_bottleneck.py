@@ -14,8 +14,8 @@ from harness.building import build
 from harness.loss import cross_entropy
 from harness.module import scored_loss
 from tasks import Compression
-from tasks.bottleneck import INNER, Bottleneck, bottleneck, sinusoids, width
 from tasks.rows import IGNORE
+from tasks.synthetic.bottleneck import INNER, Bottleneck, bottleneck, sinusoids, width
 
 VOCAB, T = 123, 9
 ARCHS = {"bert": Family.ENCODER, "gpt": Family.DECODER, "mamba": Family.DECODER, "t5": Family.ENCODER_DECODER}

@@ -5,7 +5,7 @@ import pytest
 from drawn import made
 
 from tasks import Examples
-from tasks.kept import KeptTask
+from tasks.synthetic.kept import KeptTask
 from tasks.tokenizer import N_SPECIAL
 
 

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tasks import ListOps
-from tasks.listops import forest
+from tasks.synthetic.listops import forest
 from tasks.tokenizer import N_SPECIAL
 
 END, ANSWERS = 14, 15

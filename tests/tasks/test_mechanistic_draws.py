@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from archs.contract import Family
 from tasks import Compression, FuzzyRecall, InContextRecall, Memorization, NoisyRecall, SelectiveCopying
-from tasks.mechanistic.base import first_seen, one_of, packed
+from tasks.synthetic.mechanistic.base import first_seen, one_of, packed
 from tasks.tokenizer import N_SPECIAL
 
 seeds = st.integers(0, 2**32 - 1)

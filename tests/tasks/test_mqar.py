@@ -9,8 +9,8 @@ from torch import nn
 
 from archs.contract import Family, Output
 from tasks import MQAR, Example, Examples
-from tasks.generator import BLOCK, belong, fingerprints, fixed_examples, training_block
 from tasks.rows import IGNORE
+from tasks.synthetic.generator import BLOCK, belong, fingerprints, fixed_examples, training_block
 from tasks.tokenizer import N_SPECIAL
 
 SMALL = {

@@ -6,8 +6,8 @@ from drawn import check_splits, checksum, made, refused
 from scipy import ndimage
 
 from tasks import Pathfinder
-from tasks.dashes import DASH, GAP, UNIT, encircled, inked, paths
-from tasks.pathfinder import chosen, looks, matched
+from tasks.synthetic.dashes import DASH, GAP, UNIT, encircled, inked, paths
+from tasks.synthetic.pathfinder import chosen, looks, matched
 from tasks.tokenizer import N_SPECIAL
 
 LEVELS = 8
@@ -190,6 +190,6 @@ def test_the_data_of_a_seed_never_change(task):
     ],
 )
 def test_impossible_parameters_are_refused(changes, message, tmp_path, monkeypatch):
-    monkeypatch.setattr("tasks.pathfinder.DRAWN", 16)
-    monkeypatch.setattr("tasks.pathfinder.PATIENCE", 4)
+    monkeypatch.setattr("tasks.synthetic.pathfinder.DRAWN", 16)
+    monkeypatch.setattr("tasks.synthetic.pathfinder.PATIENCE", 4)
     refused(Pathfinder, message, cache_dir=tmp_path, **changes)

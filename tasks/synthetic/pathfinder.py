@@ -10,12 +10,12 @@ import numpy as np
 
 from archs.contract import Family
 
+from ..example import Examples
+from ..tokenizer import N_SPECIAL
 from .dashes import CLEAR, DASH, GAP, UNIT, encircled, inked, paths
-from .example import Examples
 from .guessing import uniform
 from .kept import KeptTask
 from .lengths import named, number, trained
-from .tokenizer import N_SPECIAL
 
 DRAWN = 4096  # images drawn together; many are given up, or find no counterpart (see matched)
 PATIENCE = 8  # such draws in a row without an image before there are none to be had

@@ -12,8 +12,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from .example import Examples
-from .streams import stream
+from ..example import Examples
+from ..streams import stream
 
 SPLITS = ("test", "validation", "train")
 BELONGS = np.array([0, 1, 2, 2, 2, 2, 2, 2])  # split by hash modulo 8: 1/8 test, 1/8 validation, 6/8 train

@@ -8,10 +8,10 @@ import numpy as np
 
 from archs.contract import Backbone, Family
 
+from ...example import Examples
+from ...tokenizer import N_SPECIAL
 from ..bottleneck import bottleneck
-from ..example import Examples
 from ..lengths import number
-from ..tokenizer import N_SPECIAL
 from .base import Mechanistic
 
 
@@ -23,7 +23,7 @@ class Compression(Mechanistic):
         target    c  a  b  a             token i from that vector and position i, through an MLP
 
     Symbols are uniform from [0, vocab - 1). The layout is `bottleneck` for every family (see
-    tasks.bottleneck): nothing of the sequence reaches an answer but through that one vector, an
+    tasks.synthetic.bottleneck): nothing of the sequence reaches an answer but through that one vector, an
     encoder-decoder's being its decoder's last, which has re-read the source.
     Published: 16 symbols (the end among them), 32 tokens, 12,800 training examples; then 32, 64, 128 symbols;
     64, 128, 256 tokens; 6400, 3200, 1600, 800 examples.

@@ -8,9 +8,9 @@ import numpy as np
 
 from archs.contract import Family
 
-from .example import Examples
+from ..example import Examples
+from ..tokenizer import N_SPECIAL
 from .generated import GeneratedTask
-from .tokenizer import N_SPECIAL
 
 FILLER = 0  # the symbol that stands where nothing is said; an ordinary one
 

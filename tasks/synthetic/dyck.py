@@ -8,11 +8,11 @@ import numpy as np
 
 from archs.contract import Family
 
-from .example import Examples
+from ..example import Examples
+from ..tokenizer import N_SPECIAL
 from .generated import GeneratedTask
 from .guessing import uniform
 from .lengths import further, named, number, trained
-from .tokenizer import N_SPECIAL
 
 
 class Dyck(GeneratedTask):

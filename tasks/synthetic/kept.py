@@ -8,8 +8,8 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from .cache import cached
-from .example import Examples
+from ..cache import cached
+from ..example import Examples
 from .generated import GeneratedTask
 
 

@@ -14,11 +14,11 @@ import numpy as np
 
 from archs.contract import Backbone, Family
 
-from .example import Examples
+from ..example import Examples
+from ..layout import Laid, layout, longest
+from ..tokenizer import EOS, N_SPECIAL
 from .generated import GeneratedTask
-from .layout import Laid, layout, longest
 from .lengths import further, named, number, trained
-from .tokenizer import EOS, N_SPECIAL
 
 
 class Rewriting(GeneratedTask):

@@ -8,10 +8,10 @@ import numpy as np
 
 from archs.contract import Family
 
-from ..example import Examples
+from ...example import Examples
+from ...streams import stream
+from ...tokenizer import N_SPECIAL
 from ..lengths import number
-from ..streams import stream
-from ..tokenizer import N_SPECIAL
 from .base import Mechanistic
 
 

@@ -12,10 +12,10 @@ import numpy as np
 
 from archs.contract import Family
 
-from .example import Examples
+from ..example import Examples
+from ..supervised import SOLVED, SupervisedTask, digest, shuffled
+from ..tokenizer import EOS, N_SPECIAL
 from .generator import BLOCK, fixed_examples, training_block
-from .supervised import SOLVED, SupervisedTask, digest, shuffled
-from .tokenizer import EOS, N_SPECIAL
 
 
 class GeneratedTask(SupervisedTask):

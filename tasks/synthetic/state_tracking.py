@@ -17,11 +17,11 @@ import numpy as np
 
 from archs.contract import Family
 
-from .example import Examples
+from ..example import Examples
+from ..tokenizer import N_SPECIAL
 from .generated import GeneratedTask
 from .guessing import majority, uniform
 from .lengths import further, named, number, trained
-from .tokenizer import N_SPECIAL
 
 
 def check_modulus(modulus: int) -> None:

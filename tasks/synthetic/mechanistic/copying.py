@@ -8,9 +8,9 @@ import numpy as np
 
 from archs.contract import Family
 
-from ..example import Examples
+from ...example import Examples
+from ...tokenizer import N_SPECIAL
 from ..lengths import number
-from ..tokenizer import N_SPECIAL
 from .base import Mechanistic
 
 

@@ -9,10 +9,10 @@ import numpy as np
 
 from archs.contract import Family
 
-from ..example import Examples
+from ...example import Examples
+from ...tokenizer import N_SPECIAL
 from ..guessing import in_sight
 from ..lengths import number
-from ..tokenizer import N_SPECIAL
 from .base import Mechanistic, first_seen, one_of, packed
 
 

@@ -10,10 +10,10 @@ import numpy as np
 
 from archs.contract import Family
 
-from .example import Examples
+from ..example import Examples
+from ..tokenizer import N_SPECIAL
 from .guessing import majority, uniform
 from .kept import KeptTask
-from .tokenizer import N_SPECIAL
 
 FOREST = 1024  # expressions drawn together; those of unwanted length are thrown away
 PATIENCE = 128  # forests in a row without one of wanted length before there are none to be had

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from .example import Examples
-from .tokenizer import N_SPECIAL
+from ..example import Examples
+from ..tokenizer import N_SPECIAL
 
 
 def uniform(examples: Examples, choices: int) -> dict[str, float]:
