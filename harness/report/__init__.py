@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+import gc
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from omegaconf import DictConfig
@@ -14,8 +16,9 @@ from . import frame, latex, render
 from .collect import COMMAND, collect
 from .content import Content, gather, lead
 from .palette import standalone
+from .remarks import reading
 from .selection import Selection
-from .tables import Grid
+from .tables import Grid, trials_title
 
 FORMATS = ("terminal", "markdown", "csv", "latex", "html")
 EVERYTHING, CHOSEN = ("report", "plots"), ("chosen", "chosen")  # names of the files, and of the plots' folder
@@ -58,9 +61,23 @@ def build(
     if command is not None:
         root.mkdir(parents=True, exist_ok=True)
         (root / COMMAND).write_text(command + "\n", encoding="utf-8")
-    content = gather(root.name, collect(root), selection, drawn=bool({"markdown", "html"} & set(formats)))
     names = EVERYTHING if selection == Selection() else CHOSEN
-    return list(write(content, root if out is None else Path(out), formats, *names))
+    with _no_garbage():
+        content = gather(root.name, collect(root), selection, drawn=bool({"markdown", "html"} & set(formats)))
+        return list(write(content, root if out is None else Path(out), formats, *names))
+
+
+@contextmanager
+def _no_garbage() -> Iterator[None]:
+    """Looks for no garbage meanwhile: thousands of records stay until the end, and would be looked through
+    again and again."""
+    before = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if before:
+            gc.enable()
 
 
 def write(content: Content, out: Path, formats: Collection[str], name: str, folder: str) -> Iterable[Path]:
@@ -104,13 +121,14 @@ def grids(content: Content) -> Iterable[tuple[str, str, Grid, Sequence[str]]]:
         yield title, f"{each.stem}-quality", each.quality, each.remarks
         yield f"{title}: what it took", f"{each.stem}-cost", each.cost, each.cost_remarks
     for sweep, grid in content.trials:
-        yield f"Trials of {sweep.study}'s sweep, on validation", f"{sweep.study}-trials", grid, ()
+        yield trials_title(sweep), f"{sweep.study}-trials", grid, ()
 
 
 def tex(content: Content) -> str:
     """All tables of a report for LaTeX, each a float with caption and label."""
+    stands_alone = {f"{each.stem}-quality": reading([each.comparison]) for each in content.sections}
     tables = [
-        latex.table(grid, title[:1].upper() + title[1:] + ".", name, lines)
+        latex.table(grid, f"{title}.", name, [*stands_alone.get(name, ()), *lines])
         for title, name, grid, lines in grids(content)
     ]
     return "\n\n".join([latex.HEAD, *tables]) + "\n"
@@ -125,7 +143,7 @@ def terminal(content: Content, written: Iterable[Path]) -> None:
         for line in lines:
             console.print(line, markup=False, style="dim")
         console.print()
-    for line in content.lines:
+    for line in [*content.lines, *content.reading]:
         console.print(line, markup=False, style="dim")
     for problem in content.found.problems:
         console.print(f"left alone: {problem}", markup=False, style="yellow")

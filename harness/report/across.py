@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -11,6 +10,7 @@ import numpy as np
 from ..metrics import Metric
 from ..statistics.inference import t_interval
 from ..statistics.ranks import Ranking, ranking
+from .labelling import natural
 from .summary import Comparison, Row
 from .tables import EMPTY, Cell, Column, Grid, half, headline, measure
 
@@ -28,7 +28,7 @@ class Across:
 def across(comparisons: Sequence[Comparison]) -> Across | None:
     """The tables of a study as columns of one; None for fewer than two of them that share a row."""
     shown = [(place, each, metric) for place, each in enumerate(comparisons) if (metric := headline(each))]
-    labels = sorted({row.label for _, each, _ in shown for row in each.rows}, key=_natural)
+    labels = sorted({row.label for _, each, _ in shown for row in each.rows}, key=natural)
     rows = [{row.label: row for row in each.rows} for _, each, _ in shown]
     shared = [label for label in labels if sum(label in own for own in rows) > 1]
     if len(shown) < 2 or not shared:
@@ -65,12 +65,6 @@ def across(comparisons: Sequence[Comparison]) -> Across | None:
         (shown[at][0], [row.label for row in tables[at].rows].index(label)) for label, at in first.items()
     ]
     return Across(Grid(tuple(columns), tuple(lines)), _footer(tables, metrics, scored, ranked), ranked, links)
-
-
-def _natural(label: str) -> list[tuple[bool, float, str]]:
-    """gpt (dim=64) before gpt (dim=128)."""
-    parts = re.split(r"(\d+(?:\.\d+)?)", label)
-    return [(i % 2 == 0, float(part) if i % 2 else 0.0, part) for i, part in enumerate(parts)]
 
 
 def _unit(metric: Metric) -> str:

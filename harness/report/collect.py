@@ -11,6 +11,7 @@ import numpy as np
 
 from .. import record
 from ..lock import holder
+from ..replaced import NAME, read
 from .sweep import FOLDER, SWEEP, Sweep, read_sweep
 
 COMMAND = "command.txt"  # in a study's folder: the command that made it
@@ -20,7 +21,8 @@ COMMAND = "command.txt"  # in a study's folder: the command that made it
 class Collected:
     """records: run.json of every run, with its `folder` and, where there is a test.json, its `test` metrics.
     Those of a study's first stage are left to `sweeps`, unless they are what was asked for.
-    points: of the length sweeps. problems: one line per file that could not be read, and was left alone."""
+    points: of the length sweeps. problems: one line per file that could not be read, and was left alone, and
+    per study whose sweep has chosen other rates since, whose earlier runs were."""
 
     records: Sequence[dict[str, Any]]
     points: Sequence[dict[str, Any]]
@@ -31,10 +33,16 @@ class Collected:
 
 def collect(root: Path) -> Collected:
     """Read a study's folder, or a folder of studies. Raises ValueError where there is nothing to report."""
-    records, points, problems, sweeps = [], [], [], []
-    names: dict[str, Any] = {}
+    records, points, sweeps = [], [], []
+    problems: list[str] = []
+    names: dict[Any, Any] = {}
+    replaced: dict[Path, Any] = {}
     for folder in record.run_dirs(root):
         if is_trial(folder, root):
+            continue
+        if folder.parent not in replaced:
+            replaced[folder.parent] = _replaced(folder.parent, problems)
+        if folder.name in replaced[folder.parent]:
             continue
         try:
             records.append(_read_run(folder, names))
@@ -71,7 +79,21 @@ def is_trial(folder: Path, root: Path) -> bool:
     return study != root or (study / SWEEP).exists() or any(study.glob("*/run.json"))
 
 
-def _read_run(folder: Path, names: dict[str, Any]) -> dict[str, Any]:
+def _replaced(study: Path, problems: list[str]) -> set[str]:
+    """Names of the runs in a study's folder that runs at other rates have taken the place of."""
+    try:
+        names = {name for name in read(study) if (study / name).is_dir()}
+    except record.DamagedRecord as damage:
+        problems.append(str(damage))
+        return set()
+    if names:
+        problems.append(
+            f"{study}: {len(names)} of its runs, at rates that its sweep has left since ({NAME} names them)"
+        )
+    return names
+
+
+def _read_run(folder: Path, names: dict[Any, Any]) -> dict[str, Any]:
     run: dict[str, Any] = {**record.read_record(folder), "folder": str(folder)}
     if run["status"] == "running" and holder(folder) is None:  # killed before it could say so
         run["status"] = "interrupted"
@@ -83,10 +105,10 @@ def _read_run(folder: Path, names: dict[str, Any]) -> dict[str, Any]:
     return run
 
 
-def _compact(clusters: Mapping[str, Any], names: dict[str, Any]) -> dict[str, Any]:
+def _compact(clusters: Mapping[str, Any], names: dict[Any, Any]) -> dict[str, Any]:
     """The same with arrays for lists, and one list of names for all runs that were judged on the same."""
     own = clusters.get("names") or []
-    compact: dict[str, Any] = {"names": names.setdefault("\n".join(map(str, own)), own)}
+    compact: dict[str, Any] = {"names": names.setdefault(tuple(own), own)}
     for metric, kept in clusters.items():
         if isinstance(kept, Mapping):
             compact[metric] = {key: np.asarray(values, dtype=np.float64) for key, values in kept.items()}

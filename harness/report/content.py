@@ -11,8 +11,9 @@ from .across import Across, across
 from .collect import Collected
 from .drawing import Plot, file_stem
 from .grouping import compare
+from .labelling import base_of
 from .pivot import Pivot, pivot
-from .remarks import cost_footer, footer
+from .remarks import cost_footer, footer, reading
 from .selection import Selection, chosen
 from .summary import Comparison, Row
 from .sweep import Sweep
@@ -37,7 +38,8 @@ class Section:
 @dataclass(frozen=True)
 class Content:
     """chosen: the table that the user laid out, which then stands alone. side: tasks side by side, with the
-    overview's plots and lines. trials: of each sweep. measured: plots of length sweeps."""
+    overview's plots and lines. trials: of each sweep. measured: plots of length sweeps.
+    reading: what the numbers in tables mean."""
 
     title: str
     found: Collected
@@ -49,6 +51,7 @@ class Content:
     trials: Sequence[tuple[Sweep, Grid]] = ()
     measured: Sequence[Plot] = ()
     selected: str = ""
+    reading: Sequence[str] = ()
     comparisons: Sequence[Comparison] = field(default=())
 
 
@@ -74,6 +77,7 @@ def gather(title: str, found: Collected, selection: Selection, *, drawn: bool) -
         side=side,
         trials=[(each, trials(each)) for each in found.sweeps if each.entries],
         selected=selected,
+        reading=reading(tables),
         comparisons=tables,
     )
     return illustrated(content) if drawn else content
@@ -119,7 +123,7 @@ def stems(comparisons: Sequence[Comparison]) -> list[str]:
 def lead(content: Content) -> str:
     """One sentence: what was compared."""
     found = content.found
-    archs = dict.fromkeys(sorted(str(run.get("arch")) for run in found.records))
+    archs = dict.fromkeys(sorted(base_of(run) for run in found.records))
     tasks = dict.fromkeys(sorted(str(run.get("task")) for run in found.records))
     seeds = {run.get("seed") for run in found.records}
     parts = [plural(len(archs), "architecture") + f" ({', '.join(archs)})"] if archs else []

@@ -131,19 +131,20 @@ def draw_across(axes: Axes, heights: Mapping[str, float]) -> None:
     axes.set_ylim(low, high)
 
 
-def label_axes(axes: Axes, x: str, y: str, legend: str = "above") -> None:
-    """Axis titles, short numbers (1.5M) along x, and a legend "above" or "inside" the axes, or none ("")."""
+def label_axes(axes: Axes, x: str, y: str, legend: bool = True) -> None:
+    """Axis titles, short numbers (1.5M) along x, and a legend above the axes, or none."""
     axes.set_xlabel(x)
     axes.set_ylabel(y)
     axes.xaxis.set_major_formatter(EngFormatter(sep=""))
     axes.locator_params(axis="x", nbins=6)
+    if legend:
+        legend_above(axes)
+
+
+def legend_above(axes: Axes) -> None:
+    """Names and looks of what is drawn, in as many columns as the width allows."""
     handles, labels = axes.get_legend_handles_labels()
-    if not legend:
-        return
-    if legend == "inside":
-        axes.legend(handles, labels, loc="upper right", handlelength=2.6)
-        return
-    columns = min(4, len(labels)) if max(map(len, labels)) < 14 else 1
+    columns = max(1, min(4, len(labels), int(4.2 / (0.55 + LETTER * max(map(len, labels))))))
     above = axes.legend(
         handles, labels, loc="lower left", bbox_to_anchor=(0, 1), ncols=columns, borderaxespad=0.2,
         handlelength=2.6, columnspacing=1.2,

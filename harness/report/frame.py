@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..statistics.inference import plural
+from .labelling import name_of
 from .quantities import COST
-from .selection import name_of
 from .summary import Comparison, Record, Row, lookup
 from .tables import Grid
 

@@ -9,7 +9,7 @@ from typing import Any
 from ..errors import nearest
 from ..identity import DEFAULTS
 from .labelling import canonical as canonical
-from .labelling import labels, rows_of, told, unequal_settings
+from .labelling import labels, natural, rows_of, told, unequal_settings
 from .labelling import leaves as leaves
 from .summary import Comparison, Record, Row, fold_of, lookup
 
@@ -167,6 +167,7 @@ def _comparison(
         Row(label, str(runs[0].get("arch")), split, tuple(runs), folds)
         for label, runs in zip(labels(groups, more), groups, strict=True)
     ]
+    rows.sort(key=lambda row: natural(row.label))
     baselines: dict[str, Mapping[str, float]] = {}
     for record in completed or records:
         baselines |= lookup(record, *(("test",) if split == "test" else ()), "baselines") or {}

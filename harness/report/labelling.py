@@ -101,6 +101,21 @@ def name_of(record: Record) -> str:
     return str(label or record.get("arch"))
 
 
+def base_of(record: Record) -> str:
+    """`name_of` without the settings that were changed: "gpt+rope" of "gpt+rope+dim=16"."""
+    return without_settings(name_of(record))
+
+
+def without_settings(name: str) -> str:
+    return "+".join(part for part in name.split("+") if "=" not in part)
+
+
+def natural(label: str) -> list[tuple[bool, float, str]]:
+    """Sorts gpt (dim=64) before gpt (dim=128)."""
+    parts = re.split(r"(\d+(?:\.\d+)?)", label)
+    return [(i % 2 == 0, float(part) if i % 2 else 0.0, part) for i, part in enumerate(parts)]
+
+
 def labels(rows: Sequence[Sequence[Record]], also: Sequence[Mapping[str, str]]) -> list[str]:
     """A name per row, followed by what differs where a table holds the name more than once.
 
@@ -124,18 +139,22 @@ def labels(rows: Sequence[Sequence[Record]], also: Sequence[Mapping[str, str]]) 
     return found
 
 
+def telling(runs: Sequence[Record]) -> list[str]:
+    """The keys of their configurations that tell runs of different rows apart."""
+    return _telling([{key: canonical(value) for key, value in row_key(run).items()} for run in runs])
+
+
 def _telling(twins: Sequence[Mapping[str, str]]) -> list[str]:
     """The keys that twins differ in: axes of the study first, without what follows from those before."""
     keys = dict.fromkeys(key for twin in twins for key in twin if len({t.get(key) for t in twins}) > 1)
     axes = [key for key in keys if key.split(".")[0] in AXES]
-    others = [key for key in keys if key not in axes and not (_arch(key) and _follows(key, axes, twins))]
-    kept = axes + others
-    rest = [key for key in kept if key != "optim.lr"]
-    return rest if "optim.lr" in kept and _follows("optim.lr", rest, twins) else kept
-
-
-def _arch(key: str) -> bool:
-    return key.startswith("arch.")
+    others = [key for key in keys if key not in axes]
+    kept = axes + [key for key in others if not (key.startswith("arch.") and _follows(key, axes, twins))]
+    for key in ("optim.lr", "arch"):  # a rate chosen at each setting; a name that says what was changed
+        rest = [other for other in kept if other != key]
+        if key in kept and _follows(key, rest, twins):
+            kept = rest
+    return kept
 
 
 def _follows(key: str, others: Sequence[str], twins: Sequence[Mapping[str, str]]) -> bool:

@@ -13,6 +13,7 @@ from ..metrics import METRICS, Metric, part_of
 from ..metrics import metric as metric_named
 from ..statistics.inference import plural
 from .grouping import COMPARABLE, together
+from .labelling import telling
 from .quantities import COST, Quantity
 from .selection import COSTS, Selection, facet, full_key
 from .summary import Record, Row, lookup
@@ -149,10 +150,12 @@ def cells_of(
     if selection.aggregate != "best":
         for key, rows in cells.items():
             if len(rows) > 1:
-                held = f"{plural(len(rows), 'configuration')} ({'; '.join(_apart(rows))})"
+                differing = telling([row.runs[0] for row in rows])
+                held = plural(len(rows), "configuration")
+                held += f" that differ in {', '.join(differing)}" if differing else ""
                 raise ValueError(
-                    f"{', '.join(map(str, key))}: a cell would hold {held}: name what tells them apart in "
-                    "rows or columns, filter with where, or aggregate=best"
+                    f"{', '.join(map(str, key))}: a cell would hold {held}: name that in rows or columns, as "
+                    f"in rows=[{','.join([*down, *differing])}], filter with where, or aggregate=best"
                 )
     return cells
 
@@ -164,9 +167,3 @@ def check_allowed(names: Sequence[str]) -> None:
             near = nearest(name, COMPARABLE)
             hint = f"; nearest: {near}" if near else ""
             raise ValueError(f"allow={name}: choose from {', '.join(COMPARABLE)}{hint}")
-
-
-def _apart(rows: Sequence[Row]) -> list[str]:
-    """What tells configurations apart, as their labels have it, at most three of them."""
-    labels = [row.label for row in rows]
-    return [*labels[:3], *(["..."] if len(labels) > 3 else [])]

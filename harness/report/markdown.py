@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from .content import Content, lead, limits
 from .drawing import Plot
 from .render import markdown as table
+from .tables import trials_title
 
 
 def markdown(content: Content, folder: str) -> str:
@@ -26,9 +27,11 @@ def markdown(content: Content, folder: str) -> str:
         parts += ["What it took:", table(each.cost), _lines(each.cost_remarks)]
         parts += _images(each.plots, folder)
     for sweep, grid in content.trials:
-        parts += [f"## Trials of {sweep.study}'s sweep, on validation", table(grid)]
+        parts += [f"## {trials_title(sweep)}", table(grid)]
     if content.measured:
         parts += ["## Cost against length", *_images(content.measured, folder)]
+    if content.reading:
+        parts += ["## How to read the tables", _lines(content.reading)]
     parts += ["## What these numbers do not say", _lines(limits(content))]
     return "\n\n".join(filter(None, parts)) + "\n"
 

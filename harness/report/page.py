@@ -12,11 +12,11 @@ import yaml
 from markupsafe import Markup
 
 from .content import Content, Section, environments, lead, limits
-from .grouping import leaves
-from .palette import adaptive, css, look
-from .selection import name_of
+from .labelling import base_of, leaves, name_of
+from .palette import adaptive, css, styles
 from .summary import SAW, Record
-from .tables import Grid
+from .sweep import Sweep
+from .tables import Grid, trials_title
 
 DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)  # the C one, where PyYAML was built with it
 PLACES = ("results_dir", "cache_dir")  # of the machine a run was made on
@@ -55,14 +55,27 @@ def page(content: Content) -> str:
         chosen=_chosen(content),
         side=_side(content),
         sections=[_section(each) for each in content.sections],
-        trials=[_trials(sweep.study, grid, content) for sweep, grid in content.trials],
+        trials=[_trials(sweep, grid, content) for sweep, grid in content.trials],
         blocks=list(_blocks(content)),
         environments=environments(content.found.records),
         limits=limits(content),
         light=Markup(css()),
         dark=Markup(css(dark=True)),
-        saw=SAW,
+        asked=_asked(content),
     )
+
+
+def _asked(content: Content) -> list[tuple[list[str], tuple[str, ...]]]:
+    """(architectures, (task, family, trained on, asked, what an infilled span is predicted from))."""
+    found: dict[tuple[str, ...], dict[str, None]] = {}
+    for comparison in content.comparisons:
+        infilled = any(metric.key == "infill_bpb" for metric in comparison.metrics)
+        for row in comparison.rows:
+            run = row.runs[0]
+            saw = SAW.get(row.infill_context, row.infill_context) if infilled else "-"
+            how = (str(run.get("family") or "-"), str(run.get("objective") or "-"), row.asked, saw)
+            found.setdefault((comparison.task, *how), {})[base_of(run)] = None
+    return [(list(names), cells) for cells, names in found.items()]
 
 
 def _yaml(value: Any) -> str:
@@ -74,14 +87,16 @@ def _portable(config: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in config.items() if key not in PLACES}
 
 
-def _colour(arch: str) -> str:
-    return adaptive(look(arch).color)
+def _colours(archs: Iterable[str]) -> list[str]:
+    """A colour per row, as the plots have it."""
+    looks = styles({str(place): arch for place, arch in enumerate(archs)})
+    return [adaptive(look.color) for look in looks.values()]
 
 
 def _section(each: Section) -> dict[str, Any]:
     rows = each.comparison.rows
     links = [f"{each.stem}-{place}" for place in range(len(rows))]
-    colours = [_colour(row.arch) for row in rows]
+    colours = _colours(row.arch for row in rows)
     return {
         "stem": each.stem,
         "comparison": each.comparison,
@@ -97,7 +112,7 @@ def _chosen(content: Content) -> Table | None:
     if content.chosen is None:
         return None
     rows = content.chosen.rows
-    colours = [_colour(str(runs[0].get("arch"))) for runs in rows]
+    colours = _colours(str(runs[0].get("arch")) for runs in rows)
     links = [f"chosen-{place}" for place in range(len(rows))]
     return Table("chosen-table", "the chosen table", content.chosen.grid, links, colours)
 
@@ -108,42 +123,48 @@ def _side(content: Content) -> Table | None:
         return None
     places = content.side.rows
     links = [f"{content.sections[table].stem}-{row}" for table, row in places]
-    colours = [_colour(content.comparisons[table].rows[row].arch) for table, row in places]
+    colours = _colours(content.comparisons[table].rows[row].arch for table, row in places)
     return Table("tasks-table", "tasks side by side", content.side.grid, links, colours)
 
 
-def _trials(study: str, grid: Grid, content: Content) -> Table:
-    """Each row links to the first configuration of that name."""
-    anchors: dict[str, str] = {}
-    archs: dict[str, str] = {}
-    for each in content.sections:
-        for place, row in enumerate(each.comparison.rows):
-            anchors.setdefault(name_of(row.runs[0]), f"{each.stem}-{place}")
-            archs.setdefault(name_of(row.runs[0]), row.arch)
-    names = [row[0].text for row in grid.rows]
-    links = [anchors.get(name, "") for name in names]
-    return Table(
-        f"{study}-trials", f"trials of {study}", grid, links, [_colour(archs.get(n, n)) for n in names]
-    )
+def _trials(sweep: Sweep, grid: Grid, content: Content) -> Table:
+    """Each row links to the first configuration of its name and at its axes."""
+    places = [
+        (f"{each.stem}-{place}", row.arch, name_of(row.runs[0]), leaves(row.runs[0].get("config") or {}))
+        for each in content.sections
+        for place, row in enumerate(each.comparison.rows)
+    ]
+    links, archs = [], []
+    for entry in sweep.entries:
+        own = [(anchor, arch, at) for anchor, arch, name, at in places if name == entry.label]
+        there = [anchor for anchor, _, at in own if entry.axes.items() <= at.items()]
+        links.append(there[0] if there else "")
+        archs.append(own[0][1] if own else entry.label)
+    return Table(f"{sweep.study}-trials", trials_title(sweep), grid, links, _colours(archs))
 
 
 def _blocks(content: Content) -> Iterable[tuple[str, list[Block]]]:
     """Per table, what its rows link to."""
     for each in content.sections:
+        rows = each.comparison.rows
+        colours = _colours(row.arch for row in rows)
         yield (
             each.comparison.title,
             [
-                Block(f"{each.stem}-{place}", row.label, _colour(row.arch), row.runs, ("seed",))
-                for place, row in enumerate(each.comparison.rows)
+                Block(f"{each.stem}-{place}", row.label, colour, row.runs, ("seed",))
+                for place, (row, colour) in enumerate(zip(rows, colours, strict=True))
             ],
         )
     if content.chosen:
-        rows = zip(content.chosen.grid.rows, content.chosen.rows, strict=True)
+        chosen = content.chosen
+        colours = _colours(str(runs[0].get("arch")) for runs in chosen.rows)
         yield (
-            content.chosen.title,
+            chosen.title,
             [
-                Block(f"chosen-{place}", cells[0].text, _colour(str(runs[0].get("arch"))), runs, _apart(runs))
-                for place, (cells, runs) in enumerate(rows)
+                Block(f"chosen-{place}", cells[0].text, colour, runs, _apart(runs))
+                for place, (cells, runs, colour) in enumerate(
+                    zip(chosen.grid.rows, chosen.rows, colours, strict=True)
+                )
             ],
         )
 

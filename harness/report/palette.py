@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
+from .labelling import without_settings
 from .summary import Row
 
 
@@ -54,28 +55,33 @@ class Look(NamedTuple):
     linestyle: str | tuple[int, tuple[float, ...]]
 
 
-def look(arch: str, twin: int = 0) -> Look:
-    """The look of an architecture, the same everywhere; `twin` counts rows of one name in a plot."""
-    slot = KNOWN.get(arch, int(hashlib.sha256(arch.encode()).hexdigest(), 16))
-    return Look(
-        SERIES[slot % len(SERIES)].light,
-        MARKERS[(slot + twin) % len(MARKERS)],
-        DASHES[(slot + twin) % len(DASHES)],
-    )
-
-
 def styles(archs: Mapping[str, str]) -> dict[str, Look]:
     """A look for every name in one plot, given {name: architecture}.
 
-    Names of one architecture share its colour, and so may those of two; they differ in dash and marker.
+    An architecture that is known has its own colour everywhere; a variant of it (gpt+rope beside gpt) takes
+    one that is free. Names of one architecture, as at two widths, share its colour, and so do those for whom
+    none is left; they differ in dash and marker.
     """
-    twins: Counter[str] = Counter()
+    bases = {name: without_settings(arch) for name, arch in archs.items()}
+    slots: dict[str, int] = {}
+    for base in sorted(set(bases.values()), key=lambda base: (base not in KNOWN, "+" in base, base)):
+        wish = _slot(base)
+        free = [slot for slot in range(len(SERIES)) if slot not in slots.values()]
+        slots[base] = wish if wish in free or not free else free[0]
+    twins: Counter[int] = Counter()
     found = {}
-    for name, arch in archs.items():
-        color = look(arch).color
-        found[name] = look(arch, twins[color])
-        twins[color] += 1
+    for name, base in bases.items():
+        slot = slots[base]
+        place = slot + twins[slot]
+        found[name] = Look(SERIES[slot].light, MARKERS[place % len(MARKERS)], DASHES[place % len(DASHES)])
+        twins[slot] += 1
     return found
+
+
+def _slot(base: str) -> int:
+    """The colour that an architecture has where it can choose."""
+    known = KNOWN.get(base.split("+")[0])
+    return int(hashlib.sha256(base.encode()).hexdigest(), 16) % len(SERIES) if known is None else known
 
 
 def looks(rows: Sequence[Row]) -> Iterator[tuple[Row, Look]]:

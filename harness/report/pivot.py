@@ -63,8 +63,12 @@ def pivot(runs: Sequence[Record], selection: Selection) -> Pivot:
     lines += _judged(columns, down, selection)
     behind = [_runs_of(key, runs, down) for key in keys]
     grid = Grid(
-        (*(_heading(key, keys, place) for place, key in enumerate(down)), *map(_column_head, columns), RUNS),
-        tuple(_line(key, columns, selection, rows) for key, rows in zip(keys, behind, strict=True)),
+        (
+            *(_heading(key, keys, place) for place, key in enumerate(down)),
+            *(_column_head(each, selection) for each in columns),
+            RUNS,
+        ),
+        tuple(_line(key, down, columns, selection, rows) for key, rows in zip(keys, behind, strict=True)),
     )
     lines += _explained(columns, selection)
     what = "what it took" if costs else _metric_title(columns)
@@ -93,13 +97,13 @@ def _judged(columns: Sequence[Slot], down: Sequence[str], selection: Selection) 
     reasons: dict[str, list[str]] = {}
     for column in columns:
         if isinstance(column.metric, Metric):
-            reasons.setdefault(_judge(column, column.metric), []).append(column.title)
+            reasons.setdefault(_judge(column, column.metric, down), []).append(column.title)
     return [f"{', '.join(titles)}: {reason}." for reason, titles in reasons.items()]
 
 
-def _judge(column: Slot, metric: Metric) -> str:
+def _judge(column: Slot, metric: Metric, down: Sequence[str]) -> str:
     """Sets the winners of a column, whose cells hold one configuration each; returns the reason."""
-    rows = {_name(key): cell[0] for key, cell in column.cells.items()}
+    rows = {_name(key, down): cell[0] for key, cell in column.cells.items()}
     results = {
         name: dict.fromkeys(row.seeds, math.nan) | row.values(metric.key) for name, row in rows.items()
     }
@@ -112,16 +116,19 @@ def _judge(column: Slot, metric: Metric) -> str:
     return found.reason
 
 
-def _name(key: Key) -> str:
-    return ", ".join(map(_shown, key))
+def _name(key: Key, down: Sequence[str]) -> str:
+    """ "attention (dim 16)": a row as reasons call it."""
+    first, *others = map(_shown, key)
+    told = [f"{name.rsplit('.', 1)[-1]} {value}" for name, value in zip(down[1:], others, strict=True)]
+    return f"{first} ({', '.join(told)})" if told else first
 
 
 def _line(
-    key: Key, columns: Sequence[Slot], selection: Selection, runs: Sequence[Record]
+    key: Key, down: Sequence[str], columns: Sequence[Slot], selection: Selection, runs: Sequence[Record]
 ) -> tuple[Cell, ...]:
     names = [Cell(_shown(value), float(value) if _is_number(value) else None) for value in key]
     cells = [
-        _cell(column.cells.get(key, []), column, selection, _name(key) in column.winners)
+        _cell(column.cells.get(key, []), column, selection, _name(key, down) in column.winners)
         for column in columns
     ]
     return (*names, *cells, Cell(Row("", "", "", tuple(runs)).count))
@@ -177,10 +184,12 @@ def _heading(key: str, keys: Sequence[Key], place: int) -> Column:
     return Column(title, number=all(_is_number(own[place]) for own in keys))
 
 
-def _column_head(column: Slot) -> Column:
+def _column_head(column: Slot, selection: Selection) -> Column:
     metric = column.metric
     if isinstance(metric, Quantity):
         return Column(column.title, metric.unit)
+    if selection.aggregate == "solved":
+        return Column(column.title, "runs that solved it ↑")
     return Column(column.title, f"{metric.unit} {'↓' if metric.lower_is_better else '↑'}")
 
 

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from ..metrics import Metric
-from .drawing import Plot, finished, named_points, new_figure, spread
+from .drawing import Plot, finished, legend_above, named_points, new_figure, spread
 from .frontier import frontier
 from .palette import FAINT, Look, looks
 from .quantities import COST, Quantity
@@ -18,6 +18,7 @@ from .summary import Comparison, Row
 from .tables import is_shared
 
 AGAINST = ("tokens", "flops", "parameters_non_embedding", "seconds", "state_bytes")
+LETTERS = 60  # of all names, up to which they stand beside the points; more would lie over each other
 APART = 1.1  # largest over smallest from which costs are worth a panel: sizes are only solved to within 2%
 
 
@@ -29,8 +30,11 @@ def quality_against_cost(comparison: Comparison, metric: Metric, stem: str) -> P
         return None
     solved = comparison.solved_from is not None
     figure, panels = new_figure(len(shown))
+    named = sum(len(row.label) for row, _ in rows) <= LETTERS
     for axes, quantity in zip(np.atleast_1d(panels), shown, strict=True):
-        _panel(axes, rows, metric, quantity, solved)
+        _panel(axes, rows, metric, quantity, solved, named)
+    if not named:
+        legend_above(np.atleast_1d(panels)[0])
     middle = "median" if solved else "mean"
     arrow = "lower" if metric.lower_is_better else "higher"
     caption = (
@@ -54,8 +58,14 @@ def _differ(rows: Sequence[Row], quantity: Quantity) -> bool:
 
 
 def _panel(
-    axes: Axes, rows: Sequence[tuple[Row, Look]], metric: Metric, quantity: Quantity, solved: bool
+    axes: Axes,
+    rows: Sequence[tuple[Row, Look]],
+    metric: Metric,
+    quantity: Quantity,
+    solved: bool,
+    named: bool,
 ) -> None:
+    """named: whether names stand beside the points."""
     points: list[tuple[float, float]] = []
     names: list[str] = []
     for row, style in rows:
@@ -68,7 +78,7 @@ def _panel(
         hollow = quantity.timing and is_shared(row)
         axes.errorbar(
             cost, middle, [[max(middle - low, 0)], [max(high - middle, 0)]],
-            color=style.color, marker=style.marker, markersize=6, elinewidth=1,
+            color=style.color, marker=style.marker, markersize=6, elinewidth=1, linestyle="", label=row.label,
             markerfacecolor="none" if hollow else style.color,
         )  # fmt: skip
         points.append((cost, middle))
@@ -78,7 +88,8 @@ def _panel(
     axes.step(x, y, where="post", color=FAINT.light, linewidth=1, linestyle=(0, (4, 2)), zorder=0)
     axes.set_xscale("log")
     axes.margins(x=0.22, y=0.18)
-    named_points(axes, points, names)
+    if named:
+        named_points(axes, points, names)
     heading = quantity.heading + (" (non-embedding)" if quantity.key == "parameters" else "")
     axes.set_xlabel(heading)
     axes.set_ylabel(f"{metric.title} ({metric.unit})")

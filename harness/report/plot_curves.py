@@ -9,7 +9,17 @@ from typing import Any
 import numpy as np
 
 from ..record import read_metrics
-from .drawing import Plot, draw_across, draw_line, finished, finite, label_axes, new_figure, shading
+from .drawing import (
+    Plot,
+    draw_across,
+    draw_line,
+    finished,
+    finite,
+    label_axes,
+    name_panel,
+    new_figure,
+    shading,
+)
 from .palette import Look, looks
 from .summary import Comparison, Metric, Row
 
@@ -87,8 +97,8 @@ def losses(comparison: Comparison, curves: Curves, stem: str) -> Plot | None:
             draw_line(panel, row.label, _binned(curves[row.label]), style._replace(marker=""))
             judged = _by_tokens(curves[row.label], "native_loss")
             panel.plot(list(judged), [np.mean(y) for y in judged.values()], style.marker, color=style.color)
-        label_axes(panel, "corpus tokens", "nats per target", "inside")
-        panel.set_title(objective, loc="left")
+        label_axes(panel, "corpus tokens", "nats per target")
+        name_panel(panel, objective)
     return finished(
         figure,
         f"{stem}-losses",

@@ -11,7 +11,7 @@ from ..metrics import metric as metric_named
 from ..statistics.ranks import Ranking
 from ..statistics.scaling import Fit
 from .drawing import Plot, draw_line, file_stem, finished, label_axes, name_panel, new_figure, number_axis
-from .palette import FAINT, INK, look, styles
+from .palette import FAINT, INK, styles
 from .quantities import count
 from .sweep import Entry, Sweep
 
@@ -24,6 +24,7 @@ def rank_plot(ranks: Ranking, archs: Mapping[str, str]) -> Plot:
     archs: {row: architecture}, for colours.
     """
     rows = list(ranks.mean_ranks.items())
+    looks = styles({row: archs.get(row, row) for row in sorted(ranks.mean_ranks)})
     half = -(-len(rows) // 2)
     bars = [clique for clique in ranks.cliques if len(clique) > 1]
     figure, axes = new_figure(height=0.9 + 0.24 * (half + len(bars)))
@@ -38,7 +39,7 @@ def rank_plot(ranks: Ranking, archs: Mapping[str, str]) -> Plot:
     for place, (row, rank) in enumerate(rows):
         left = place < half
         y = -0.6 * len(bars) - 1.0 - (place if left else len(rows) - 1 - place)
-        color = look(archs.get(row, row)).color
+        color = looks[row].color
         end = low - 0.05 if left else high + 0.05
         axes.plot([rank, rank, end], [0, y, y], color=color, linewidth=1.1)
         axes.plot(rank, 0, "o", color=color, clip_on=False)
@@ -67,43 +68,46 @@ def rank_plot(ranks: Ranking, archs: Mapping[str, str]) -> Plot:
 
 
 def sweep_plots(sweep: Sweep, archs: Mapping[str, str]) -> list[Plot]:
-    """The metric against the learning rate, a panel per task, the chosen rate marked."""
-    tasks: dict[tuple[str, str], list[Entry]] = {}
+    """The metric against the learning rate, a panel per task and setting, the chosen rate marked."""
+    panels_of: dict[tuple[str, str], list[Entry]] = {}
     for entry in sweep.entries:
         if entry.values:
-            tasks.setdefault((entry.task, entry.primary), []).append(entry)
-    if not tasks or len(sweep.grid) < 2:
+            where = ", ".join(filter(None, (entry.task, entry.at)))
+            panels_of.setdefault((where, entry.primary), []).append(entry)
+    if not panels_of or len(sweep.grid) < 2:
         return []
-    shown = list(tasks.items())[:PANELS]
+    shown = list(panels_of.items())[:PANELS]
+    known = {entry.label: archs.get(entry.label, entry.label) for entry in sweep.entries}
+    looks = styles(dict(sorted(known.items())))
     figure, panels = new_figure(len(shown))
     edges = []
-    for place, (axes, ((task, primary), entries)) in enumerate(
+    for place, (axes, ((where, primary), entries)) in enumerate(
         zip(np.atleast_1d(panels), shown, strict=True)
     ):
         metric = metric_named(primary)
         scale = metric.scale if metric else 1
-        looks = styles({entry.name: archs.get(entry.label, entry.label) for entry in entries})
         for entry in entries:
-            name, style = entry.name, looks[entry.name]
+            style = looks[entry.label]
             seen = {rate: [scale * value for value in values] for rate, values in entry.values.items()}
-            draw_line(axes, name, seen, style, percent=scale == 100)
+            draw_line(axes, entry.label, seen, style, percent=scale == 100)
             if entry.lr in seen:
                 axes.plot(
                     entry.lr, np.mean(seen[entry.lr]), "o", markersize=11, markerfacecolor="none",
                     markeredgecolor=style.color, markeredgewidth=1.4,
                 )  # fmt: skip
-            edges += [f"{name} on {task} at {entry.lr:g}"] if entry.edge and entry.lr is not None else []
+            if entry.edge and entry.lr is not None:
+                edges.append(f"{entry.label} on {where} at {entry.lr:g}")
         unit = f"{metric.title} ({metric.unit})" if metric else primary
-        label_axes(
-            axes, "learning rate" if place == len(shown) - 1 else "", unit, "above" if place == 0 else ""
-        )
+        label_axes(axes, "learning rate" if place == len(shown) - 1 else "", unit, place == 0)
+        if scale == 100:
+            axes.set_ylim(-4, 104)
         number_axis(axes, sweep.grid)
-        name_panel(axes, task)
+        name_panel(axes, where)
     caption = f"{sweep.study}: trials on validation against the learning rate; rings: the rates chosen"
     caption += (
         f"; at the edge of the grid, where a better one may lie outside: {', '.join(edges)}" if edges else ""
     )
-    caption += f"; {len(tasks) - PANELS} more tasks stand in the table" if len(tasks) > PANELS else ""
+    caption += f"; {len(panels_of) - PANELS} more stand in the table" if len(panels_of) > PANELS else ""
     return [finished(figure, f"{file_stem(sweep.study)}-sweep", "Learning rates that were tried", caption)]
 
 
@@ -112,9 +116,10 @@ def scaling_plot(task: str, fits: Mapping[str, Fit], archs: Mapping[str, str], u
     shown = {name: fit for name, fit in fits.items() if fit.used}
     if not shown:
         return None
+    looks = styles({name: archs.get(name, name) for name in shown})
     figure, panels = new_figure(len(shown))
     for place, (axes, (name, fit)) in enumerate(zip(np.atleast_1d(panels), shown.items(), strict=True)):
-        color = look(archs.get(name, name)).color
+        color = looks[name].color
         for parameters in sorted({point.parameters for point in fit.used}):
             own = [point for point in fit.used if point.parameters == parameters]
             axes.plot([p.tokens for p in own], [p.loss for p in own], "o", color=color, markersize=3.5)

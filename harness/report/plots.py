@@ -12,13 +12,13 @@ from ..statistics import scaling
 from ..statistics.ranks import Ranking
 from .across import Across
 from .drawing import STYLE, Plot
+from .labelling import base_of, name_of
 from .plot_bench import bench_plots as bench_plots
 from .plot_cost import quality_against_cost
 from .plot_curves import learning, losses, read_curves
 from .plot_grid import against_grid
 from .plot_parts import parts
 from .plot_study import fits_text, rank_plot, scaling_plot, sweep_plots
-from .selection import name_of
 from .summary import Comparison, Row
 from .sweep import Sweep
 from .tables import headline
@@ -59,7 +59,7 @@ def _best_rows(comparison: Comparison) -> tuple[Row, ...]:
         return estimate[0] if metric.lower_is_better else -estimate[0]
 
     ranked = sorted(comparison.rows, key=rank)
-    best = list({row.arch: row for row in reversed(ranked)}.values())  # the first of each name stays
+    best = list({base_of(row.runs[0]): row for row in reversed(ranked)}.values())  # the first of each stays
     kept = sorted(best, key=rank)[:MOST]
     return tuple(row for row in comparison.rows if row in kept)
 

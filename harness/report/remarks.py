@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from ..statistics.inference import plural
 from .quantities import count, size
@@ -13,29 +13,56 @@ from .tables import SHARED, is_shared
 MOST = 8  # runs without a result that are told one by one
 
 
+def reading(comparisons: Sequence[Comparison]) -> list[str]:
+    """What the numbers of tables and the words below them mean: the same for every table."""
+    lines = []
+    repeated = [
+        each
+        for each in comparisons
+        if any(len(row.values(metric.key)) > 1 for row in each.rows for metric in each.metrics)
+    ]
+    if any(each.solved_from is None for each in repeated):
+        lines.append("± is half of the 95% interval of the mean over seeds (Student's t).")
+    if any(each.solved_from is not None for each in comparisons):
+        lines.append(
+            "Of tasks that a run solves or does not, numbers are medians over seeds (winners are judged by "
+            "means), and shares solved have 95% Clopper-Pearson intervals."
+        )
+    if any(each.judged for each in comparisons):
+        lines.append(
+            "Test set: 95% interval of the mean over seeds, for other test sets like this one (bootstrap of "
+            "its documents or examples). It is no part of ±, and more seeds do not make it smaller."
+        )
+    verdicts = [verdict for each in comparisons for verdict in each.verdicts.values()]
+    if any(verdict.winners for verdict in verdicts):
+        lines.append(
+            "A winner is named where it is ahead of every other row by more than a minimum, the tests of all "
+            "pairs of rows say so (paired by seed, adjusted by Holm), and no seed is missing. Over seeds and "
+            "test set: it would probably be ahead again with other seeds and on another test set like this "
+            "one; over seeds alone: with other seeds, on these very examples."
+        )
+    return lines
+
+
 def footer(comparison: Comparison) -> list[str]:
     """What a reader must know before believing the table of quality, one line each."""
     lines = [f"Every number is from the {comparison.split} split."]
-    if any(len(row.values(metric.key)) > 1 for row in comparison.rows for metric in comparison.metrics):
-        lines.append(
-            "Numbers are medians; shares solved have 95% Clopper-Pearson intervals."
-            if comparison.solved_from is not None
-            else "Means over seeds, ± half of their 95% interval (Student's t)."
-        )
-    if any(row.test_interval(metric.key) for row in comparison.rows for metric in comparison.metrics):
-        lines.append(
-            "Test set: 95% interval over test sets like this one (cluster bootstrap, seeds averaged). It is "
-            "not part of ±, and more seeds do not make it smaller."
-        )
+    if folds := comparison.rows[0].folds:
+        of = plural(len(folds), "fold")
+        lines.append(f"The number of a seed is over {of}, a run each; a seed that lacks one has none.")
     reasons: dict[str, list[str]] = {}
     for metric in comparison.metrics:
         reasons.setdefault(comparison.verdicts[metric.key].reason, []).append(metric.title)
-    lines += [f"{' and '.join(titles).capitalize()}: {reason}." for reason, titles in reasons.items()]
+    lines += [f"{_capital(', '.join(titles))}: {reason}." for reason, titles in reasons.items()]
     if any(metric.key == "infill_bpb" for metric in comparison.metrics):
         lines.append(f"To infill, {_who_saw_what(comparison)}.")
     lines += _rules(comparison)
     lines += [f"Not the same for all: {key} ({values})." for key, values in comparison.settings.items()]
     return lines + _without_result(comparison)
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def _without_result(comparison: Comparison) -> list[str]:
@@ -57,7 +84,9 @@ def cost_footer(comparison: Comparison, sweep: Sweep | None = None) -> list[str]
         lines.append(f"({SHARED}): timed while other runs used the machine, so that it says little.")
     waiting = [share for row in comparison.rows if (share := row.mean("waiting_share")) is not None]
     if waiting and max(waiting) > 0.02:
-        lines.append("Data could not keep up: more than 2% of the training time went by waiting for them.")
+        alone = not any(map(is_shared, comparison.rows))
+        why = "data could not keep up" if alone else "data, or the runs beside, could be the reason"
+        lines.append(f"Up to {max(waiting):.1%} of the training time went by waiting for data: {why}.")
     lines += _matched(comparison)
     if sweep is not None:
         lines.append(
@@ -86,7 +115,7 @@ def _rules(comparison: Comparison) -> list[str]:
         rule = f"median {metric.title} below {comparison.solved_from}"
         if metric.baseline:
             rule = f"less than {metric.margin:g} {metric.unit} below {metric.baseline}"
-        lines.append(f"{remark.capitalize()}: {', '.join(rows)} ({rule}).")
+        lines.append(f"{_capital(remark)}: {', '.join(rows)} ({rule}).")
     return lines
 
 

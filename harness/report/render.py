@@ -27,16 +27,24 @@ FRAME: dict[str, Any] = {
 def terminal(grid: Grid, title: str, width: int) -> Table:
     """A rich table of at most `width` letters, its optional columns left out where they do not fit.
 
-    The winner stands out, baselines follow below a rule. What is still too wide is set sideways.
+    The winner stands out, baselines follow below a rule. What is still too wide is set sideways where it
+    has few rows; else its last columns are left out and named.
     """
     optional = [place for place, column in enumerate(grid.columns) if column.optional]
     shown = list(range(len(grid.columns)))
     widths = [_width(grid, place) for place in shown]
     while optional and sum(widths[place] for place in shown) > width:
         shown.remove(optional.pop())
-    if sum(widths[place] for place in shown) > width and len(grid.rows) <= FEW < len(shown):
+    if sum(widths[place] for place in shown) <= width or len(shown) <= FEW:
+        return _upright(grid, title, shown)
+    if len(grid.rows) <= FEW:
         return sideways(grid, title)
-    return _upright(grid, title, shown)
+    left = []
+    while sum(widths[place] for place in shown) > width and len(shown) > 2:
+        left.insert(0, grid.columns[shown.pop()].heading)
+    table = _upright(grid, title, shown)
+    table.caption, table.caption_justify = f"too wide for here, in the files: {'; '.join(left)}", "left"
+    return table
 
 
 def _width(grid: Grid, place: int) -> int:

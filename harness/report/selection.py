@@ -8,7 +8,7 @@ from typing import Any
 
 from ..counts import is_count, parse_count
 from ..errors import nearest
-from .grouping import canonical, leaves
+from .labelling import canonical, leaves, name_of
 from .summary import Record, lookup
 
 AGGREGATES = ("mean", "median", "best", "solved")
@@ -66,12 +66,6 @@ def _listed(value: Any) -> list[Any]:
 
 def _names(value: Any) -> tuple[str, ...]:
     return () if value is None else tuple(map(str, _listed(value)))
-
-
-def name_of(run: Record) -> str:
-    """What a study calls the architecture: its label, or the architecture's own name."""
-    label = run.get("label") or lookup(run, "config", "label")
-    return str(label or run.get("arch"))
 
 
 def facet(run: Record, key: str) -> Any:

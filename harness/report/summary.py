@@ -16,7 +16,7 @@ from ..metrics import Metric as Metric
 from ..metrics import metric as metric_named
 from ..metrics import part_of
 from ..statistics.inference import clopper_pearson, t_interval
-from ..statistics.testset import Clusters, clusters_of, interval, joined, mean_of
+from ..statistics.testset import Clusters, clusters_of, interval, joined, mean_of, resample
 from ..statistics.verdict import Verdict, verdict
 
 Record = Mapping[str, Any]
@@ -86,6 +86,15 @@ class Row:
         With folds, a seed's value is that of all its test sets as one: by clusters where these are known,
         else the mean over folds. A seed that lacks a fold has none.
         """
+        if metric not in self._values:
+            self._values[metric] = self._values_of(metric)
+        return self._values[metric]
+
+    @cached_property
+    def _values(self) -> dict[str, dict[int, float]]:
+        return {}
+
+    def _values_of(self, metric: str) -> dict[int, float]:
         found = {}
         for seed, runs in self._by_seed.items():
             values = [lookup(run, self.split, metric) for run in runs]
@@ -203,6 +212,12 @@ class Comparison:
             if (part := part_of(key)) and (metric := metric_named(key)):
                 found.setdefault(part[:2], {})[part[2]] = metric
         return {axis: dict(sorted(by_number.items())) for axis, by_number in found.items()}
+
+    @cached_property
+    def judged(self) -> list[Metric]:
+        """The metrics of which the test set's error is known."""
+        resample(found for row in self.rows for m in self.metrics if (found := row.clusters(m.key)))
+        return [m for m in self.metrics if any(row.test_interval(m.key) for row in self.rows)]
 
     @property
     def _runs(self) -> Iterable[Record]:

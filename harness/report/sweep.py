@@ -35,10 +35,9 @@ class Entry:
     edge: bool = False
 
     @property
-    def name(self) -> str:
-        """The architecture, and where the choice was made along axes, at which values of them."""
-        at = ", ".join(f"{axis.rsplit('.', 1)[-1]} {value}" for axis, value in self.axes.items())
-        return f"{self.label} ({at})" if at else self.label
+    def at(self) -> str:
+        """ "dim 16": where along axes the choice was made; "" where there are none."""
+        return ", ".join(f"{axis.rsplit('.', 1)[-1]} {value}" for axis, value in self.axes.items())
 
 
 @dataclass(frozen=True)

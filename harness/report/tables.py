@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ..metrics import metric as metric_named
+from .labelling import name_of
 from .quantities import COST, Quantity
-from .selection import name_of
 from .summary import Comparison, Metric, Row
-from .sweep import Sweep
+from .sweep import Entry, Sweep
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ def headline(comparison: Comparison) -> Metric | None:
 def quality(comparison: Comparison) -> Grid:
     """How well each architecture does: seeds' intervals, the test set's apart, winners, marks, baselines."""
     columns = [Column("architecture", number=False), Column("asked", number=False)]
-    judged = [metric for metric in comparison.metrics if _has_test_error(comparison, metric)]
+    judged = comparison.judged
     for metric in comparison.metrics:
         columns.append(Column(metric.title, f"{metric.unit} {'↓' if metric.lower_is_better else '↑'}"))
         if metric in judged:
@@ -79,10 +80,6 @@ def quality(comparison: Comparison) -> Grid:
     rows = tuple(_quality_row(comparison, row, judged) for row in comparison.rows)
     baselines = tuple(_baseline_row(comparison, name, judged, len(columns)) for name in comparison.baselines)
     return Grid(tuple(columns), rows, baselines)
-
-
-def _has_test_error(comparison: Comparison, metric: Metric) -> bool:
-    return any(row.test_interval(metric.key) for row in comparison.rows)
 
 
 def _quality_row(comparison: Comparison, row: Row, judged: Sequence[Metric]) -> tuple[Cell, ...]:
@@ -197,13 +194,13 @@ def trials(sweep: Sweep) -> Grid:
     axes = list(dict.fromkeys(axis for entry in sweep.entries for axis in entry.axes))
     columns = [Column("architecture", number=False), Column("task", number=False)]
     columns += [Column(axis.rsplit(".", 1)[-1]) for axis in axes]
-    columns += [Column(f"{rate:g}", "rate") for rate in sweep.grid]
+    columns += [Column(f"lr {rate:g}") for rate in sweep.grid]
     columns += [Column("chosen"), Column("trials"), Column(REMARK, number=False, optional=True)]
     rows = []
     for entry in sweep.entries:
         cells = [Cell(entry.label), Cell(entry.task)]
         cells += [_setting(entry.axes.get(axis)) for axis in axes]
-        cells += [_trial_cell(entry.values.get(rate, []), rate == entry.lr) for rate in sweep.grid]
+        cells += [_trial_cell(entry, rate) for rate in sweep.grid]
         chosen = EMPTY if entry.lr is None else Cell(f"{entry.lr:g}", entry.lr)
         remarks = ["the best is at the grid's edge"] if entry.edge else []
         remarks += [f"{number} {status}" for status, number in entry.lost.items()]
@@ -215,8 +212,16 @@ def _setting(value: object) -> Cell:
     return Cell(str(value), float(value)) if isinstance(value, int | float) else Cell(str(value or "-"))
 
 
-def _trial_cell(values: Sequence[float], chosen: bool) -> Cell:
+def _trial_cell(entry: Entry, rate: float) -> Cell:
+    values = entry.values.get(rate, ())
     if not values:
         return EMPTY
-    mean = sum(values) / len(values)
-    return Cell(f"{mean:.3f}", mean, best=chosen)
+    mean, known = sum(values) / len(values), metric_named(entry.primary)
+    return Cell(measure(known, mean) if known else f"{mean:.3f}", mean, best=rate == entry.lr)
+
+
+def trials_title(sweep: Sweep) -> str:
+    """ "Trials of recall's sweep: accuracy (%) on validation"."""
+    known = dict.fromkeys(metric_named(entry.primary) for entry in sweep.entries)
+    judged = " or ".join(f"{metric.title} ({metric.unit})" for metric in known if metric)
+    return f"Trials of {sweep.study}'s sweep" + (f": {judged} on validation" if judged else ", on validation")

@@ -6,7 +6,8 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from scipy import special, stats
+from numpy.typing import ArrayLike
+from scipy import special
 
 CONFIDENCE = 0.95
 
@@ -30,11 +31,16 @@ def clopper_pearson(successes: int, trials: int, confidence: float = CONFIDENCE)
         raise ValueError(
             f"successes={successes} of trials={trials}: expected 0 <= successes <= trials, trials > 0"
         )
-    interval = stats.binomtest(successes, trials).proportion_ci(confidence, method="exact")
-    return float(interval.low), float(interval.high)
+    tail = (1 - confidence) / 2
+    low, high = special.betaincinv(
+        [max(successes, 1), min(successes + 1, trials)],
+        [trials - successes + 1, max(trials - successes, 1)],
+        [tail, 1 - tail],
+    )
+    return float(low) if successes else 0.0, float(high) if successes < trials else 1.0
 
 
-def holm(p_values: Sequence[float]) -> list[float]:
+def holm(p_values: ArrayLike) -> list[float]:
     """Adjusted p-values, order kept (Holm 1979): the i-th smallest of m times m - i + 1, made monotone."""
     p = np.asarray(p_values, dtype=float)
     order = np.argsort(p)
@@ -44,20 +50,22 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return adjusted.tolist()
 
 
-def paired_p(a: Sequence[float], b: Sequence[float]) -> float:
-    """Two-sided p-value of the paired t test; differences without spread are certain, or none at all."""
+def paired_p(a: ArrayLike, b: ArrayLike) -> np.ndarray:
+    """Two-sided p-value of the paired t test of a and b (..., seeds), as scipy.stats.ttest_rel; differences
+    without spread are certain, or none at all."""
     difference = np.subtract(a, b)
-    if np.ptp(difference) <= 1e-12 * abs(difference[0]):
-        return 1.0 if difference[0] == 0 else 0.0
-    n = len(difference)
-    t = np.mean(difference) / (np.std(difference, ddof=1) / math.sqrt(n))
-    return 2 * float(special.stdtr(n - 1, -abs(t)))  # as scipy.stats.ttest_rel, a hundred times sooner
+    n = difference.shape[-1]
+    first, spread = difference[..., 0], np.std(difference, axis=-1, ddof=1)
+    alike = np.ptp(difference, axis=-1) <= 1e-12 * abs(first)
+    t = np.mean(difference, axis=-1) / np.where(alike, 1.0, spread / math.sqrt(n))
+    return np.where(alike, first == 0, 2 * special.stdtr(n - 1, -abs(t)))
 
 
-def paired_p_everywhere(a: Sequence[float], b: Sequence[float], error: float, clusters: int) -> float:
-    """Two-sided p-value that the rows differ on other test sets too, not on this one alone.
+def paired_p_everywhere(a: ArrayLike, b: ArrayLike, error: ArrayLike, clusters: ArrayLike) -> np.ndarray:
+    """Two-sided p-value that a and b (..., seeds) differ on other test sets too, not on this one alone.
 
-    error: standard error of the difference of means over test sets; clusters: how many it was made from.
+    error: standard error of the difference of means over test sets, NaN where it is not known, so that seeds
+    alone speak; clusters: how many it was made from.
 
     The variance of the difference is that over seeds plus that over test sets, its degrees of freedom
     Satterthwaite's. What both count, each seed's own luck with each cluster, makes the test conservative. It
@@ -65,14 +73,14 @@ def paired_p_everywhere(a: Sequence[float], b: Sequence[float], error: float, cl
     freedom must not make three seeds look like thirty.
     """
     difference = np.subtract(a, b)
-    n = len(difference)
-    seeds, test = float(np.var(difference, ddof=1)) / n, error**2
+    n = difference.shape[-1]
+    seeds, test = np.var(difference, axis=-1, ddof=1) / n, np.square(error)
+    known = test > 0
+    test = np.where(known, test, 1.0)
+    freedom = (seeds + test) ** 2 / (seeds**2 / (n - 1) + test**2 / (np.asarray(clusters) - 1))
+    t = np.mean(difference, axis=-1) / np.sqrt(seeds + test)
     alone = paired_p(a, b)
-    if test == 0:
-        return alone
-    freedom = (seeds + test) ** 2 / (seeds**2 / (n - 1) + test**2 / (clusters - 1))
-    t = float(np.mean(difference)) / math.sqrt(seeds + test)
-    return max(alone, 2 * float(special.stdtr(freedom, -abs(t))))
+    return np.where(known, np.maximum(alone, 2 * special.stdtr(freedom, -abs(t))), alone)
 
 
 def plural(count: int, noun: str) -> str:

@@ -13,7 +13,7 @@ not move.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Any
@@ -41,10 +41,8 @@ class Clusters:
     @cached_property
     def resampled(self) -> np.ndarray:
         """(RESAMPLES,) values; resample i holds the same clusters for all who have as many of them."""
-        off = self.total - self.value * self.count  # so that single precision is enough
-        sums = draws(len(self)) @ np.stack([off, self.count], axis=1).astype(np.float32)
-        moved = np.divide(sums[:, 0], sums[:, 1], out=np.zeros(len(sums), np.float32), where=sums[:, 1] > 0)
-        return self.value + moved.astype(float)
+        (values,) = _resampled([self])
+        return values
 
     def __len__(self) -> int:
         return len(self.total)
@@ -63,7 +61,7 @@ def clusters_of(test: Mapping[str, Any] | None, metric: str) -> Clusters | None:
 
 def mean_of(parts: Sequence[Clusters]) -> Clusters | None:
     """Runs judged on the same clusters, averaged cluster by cluster; None where they are not the same."""
-    if not parts or any(list(part.names) != list(parts[0].names) for part in parts[1:]):
+    if not parts or not all(_same(part.names, parts[0].names) for part in parts[1:]):
         return None
     total, count = (np.mean([getattr(p, key) for p in parts], axis=0) for key in ("total", "count"))
     return Clusters(parts[0].names, total, count)
@@ -91,12 +89,51 @@ def percentiles(values: np.ndarray, clusters: int, confidence: float) -> tuple[f
     return float(low), float(high)
 
 
-def paired_error(a: Clusters, b: Clusters) -> float | None:
-    """Standard error of value(a) - value(b) over test sets; None where they were not judged on the same."""
-    if len(a) < CLUSTERS_NEEDED or list(a.names) != list(b.names):
-        return None
-    difference = a.resampled - b.resampled
-    return float(np.std(difference, ddof=1)) * math.sqrt(len(a) / (len(a) - 1))
+def paired_errors(sets: Sequence[Clusters | None]) -> np.ndarray:
+    """(n, n) standard errors of value(a) - value(b) over test sets; NaN where a and b were not judged on the
+    same clusters, or on too few."""
+    errors = np.full((len(sets), len(sets)), np.nan)
+    judged: list[tuple[Sequence[Any], list[int]]] = []  # those who were judged on the same
+    for place, each in enumerate(sets):
+        if each is None or len(each) < CLUSTERS_NEEDED:
+            continue
+        own = next((places for names, places in judged if _same(names, each.names)), None)
+        if own is None:
+            judged.append((each.names, own := []))
+        own.append(place)
+    for names, places in judged:
+        resample(own_sets := [each for place in places if (each := sets[place])])
+        covariance = np.atleast_2d(np.cov([each.resampled for each in own_sets]))
+        variance = np.diag(covariance)
+        squares = variance[:, None] + variance[None, :] - 2 * covariance
+        errors[np.ix_(places, places)] = np.sqrt(np.maximum(squares, 0) * len(names) / (len(names) - 1))
+    return errors
+
+
+def _same(names: Sequence[Any], others: Sequence[Any]) -> bool:
+    return names is others or list(names) == list(others)
+
+
+def resample(sets: Iterable[Clusters]) -> None:
+    """Make `resampled` of many at once: what takes the time is to read the draws, once for all of a size."""
+    sizes: dict[int, list[Clusters]] = {}
+    for each in sets:
+        if "resampled" not in vars(each):
+            sizes.setdefault(len(each), []).append(each)
+    for own in sizes.values():
+        for each, values in zip(own, _resampled(own), strict=True):
+            vars(each)["resampled"] = values  # where the cached property keeps it
+
+
+def _resampled(sets: Sequence[Clusters]) -> np.ndarray:
+    """(len(sets), RESAMPLES) values of sets with equally many clusters."""
+    value = np.array([each.value for each in sets])
+    count = np.stack([each.count for each in sets])
+    total = np.stack([each.total for each in sets])
+    off = total - value[:, None] * count  # so that single precision is enough
+    sums = draws(count.shape[1]) @ np.concatenate([off, count]).T.astype(np.float32)
+    moved, counted = np.split(sums.T.astype(float), 2)
+    return value[:, None] + np.divide(moved, counted, out=np.zeros_like(moved), where=counted > 0)
 
 
 @lru_cache(maxsize=2)

@@ -18,7 +18,7 @@ import numpy as np
 
 from ..metrics import Metric
 from .inference import CONFIDENCE, holm, paired_p, paired_p_everywhere, plural
-from .testset import Clusters, paired_error
+from .testset import Clusters, paired_errors
 
 SEEDS_NEEDED = 3
 
@@ -95,20 +95,26 @@ def _tested(
     test_sets: Mapping[str, Clusters | None],
 ) -> Column:
     """All pairs tested; one that lacks a seed cannot be, and still counts in Holm's adjustment."""
-    alone, everywhere, errors = [], [], {}
-    for pair in pairs:
-        a, b = (values[row] for row in pair)
-        whole = bool(np.isfinite([a, b]).all())
-        alone.append(paired_p(a, b) if whole else 1.0)
-        first, second = (test_sets.get(row) for row in pair)
-        error = paired_error(first, second) if first is not None and second is not None else None
-        if error is None or first is None or not whole:
-            everywhere.append(alone[-1])
-            continue
-        errors[pair] = error
-        everywhere.append(paired_p_everywhere(a, b, error, len(first)))
-    adjusted = dict(zip(pairs, holm(everywhere), strict=True))
-    return Column(metric, seeds, values, dict(zip(pairs, holm(alone), strict=True)), adjusted, errors)
+    rows = list(values)
+    place = {row: at for at, row in enumerate(rows)}
+    first, second = np.array([[place[a], place[b]] for a, b in pairs]).T
+    table = np.array(list(values.values()), dtype=float)
+    a, b = table[first], table[second]  # (pairs, seeds)
+    whole = np.isfinite(a - b).all(axis=1)
+    sets = [test_sets.get(row) for row in rows]
+    error = np.where(whole, paired_errors(sets)[first, second], np.nan)
+    clusters = np.array([len(each or ()) for each in sets])[first]
+    alone, everywhere = np.ones(len(pairs)), np.ones(len(pairs))
+    alone[whole] = paired_p(a[whole], b[whole])
+    everywhere[whole] = paired_p_everywhere(a[whole], b[whole], error[whole], clusters[whole])
+    return Column(
+        metric,
+        seeds,
+        values,
+        seeds_p=dict(zip(pairs, holm(alone), strict=True)),
+        p=dict(zip(pairs, holm(everywhere), strict=True)),
+        errors={pair: float(off) for pair, off in zip(pairs, error, strict=True) if np.isfinite(off)},
+    )
 
 
 def _best_of(rows: Sequence[str], column: Column, alpha: float) -> tuple[str | None, str]:
@@ -122,6 +128,8 @@ def _best_of(rows: Sequence[str], column: Column, alpha: float) -> tuple[str | N
     best, *others = sorted(rows, key=lambda row: means[row] if metric.lower_is_better else -means[row])
     closest = min(others, key=lambda row: abs(means[row] - means[best]))
     gap = abs(means[closest] - means[best])
+    if gap == 0:
+        return None, f"no winner named: {best} and {closest} are level"
     if gap <= metric.minimum:
         return None, (
             f"no winner named: {best} is ahead of {closest} by {metric.scale * gap:.2g} {metric.difference}, "

@@ -98,6 +98,24 @@ def test_labels_name_rows_and_axes_tell_them_apart():
     assert all(row.seeds == [1, 2] for row in table.rows)
 
 
+def test_rows_along_an_axis_stand_in_its_order_and_are_named_by_it_alone():
+    runs = [
+        record(
+            arch=f"gpt+rope+dim={dim}",
+            label="attention",
+            config__label="attention",
+            config__arch={"dim": dim},
+        )
+        for dim in (128, 16, 32)
+    ]
+    (table,) = compare(runs)
+    assert [row.label for row in table.rows] == [
+        "attention (dim=16)",
+        "attention (dim=32)",
+        "attention (dim=128)",
+    ]
+
+
 def test_widths_that_follow_from_the_size_are_not_told():
     runs = [record(config__size=10**6), record(config__size=10**7, config__arch={"dim": 96, "heads": 8})]
     assert [row.label for row in together(runs, ["size"]).rows] == [

@@ -110,6 +110,21 @@ def test_metrics_against_the_axes_of_a_grid(tmp_path):
     assert {"pairs 4", "pairs 8", "32", "64", "gpt", "mamba"} <= set(by_name["mqar-by-dim"])
 
 
+def test_parts_against_the_width_make_a_panel_per_part(tmp_path):
+    """The published picture of recall: accuracy against width, one panel per number of pairs."""
+    for label, arch in (("attention", "gpt+rope"), ("mamba", "mamba")):
+        for dim in (16, 32, 64):
+            write_run(
+                tmp_path, f"{arch}+dim={dim}", task="mqar", parts={"pairs": (4, 8)}, curves=False,
+                label=label, config__label=label, config__arch__dim=dim,
+            )  # fmt: skip
+    over = plots.overview(compare(collect(tmp_path).records), None, ())
+    by_name = {plot.name: texts(plot.svg) for plot in over.plots}
+    assert {"mqar-by-dim", "mqar-by-dim-by-pairs"} == set(by_name)
+    parted = by_name["mqar-by-dim-by-pairs"]
+    assert {"pairs 4", "pairs 8", "dim", "16", "64", "attention", "mamba"} <= set(parted)
+
+
 def test_the_sweep_shows_the_rates_chosen_and_says_what_lies_at_the_edge(tmp_path):
     write_sweep(tmp_path)
     (plot,) = plots.overview((), None, collect(tmp_path).sweeps).plots
@@ -168,10 +183,19 @@ def test_names_in_one_plot_never_look_alike():
 
 
 def test_an_architecture_always_looks_the_same_and_no_two_known_ones_alike():
-    assert palette.look("gpt") == palette.look("gpt")
-    assert len({palette.look(name).color for name in palette.KNOWN}) == len(palette.KNOWN)
-    assert palette.look("somebody's plugin") == palette.look("somebody's plugin")
-    assert palette.look("gpt", twin=1) != palette.look("gpt")
+    known = palette.styles({name: name for name in palette.KNOWN})
+    assert len({look.color for look in known.values()}) == len(known)
+    assert palette.styles({"gpt": "gpt", "somebody's plugin": "plugin"})["gpt"] == known["gpt"]
+    changed = palette.styles({"attention": "gpt+rope+dim=16", "wider": "gpt+rope+dim=32", "mamba": "mamba"})
+    assert changed["mamba"] == known["mamba"]
+    assert changed["attention"].color == changed["wider"].color == known["gpt"].color
+
+
+def test_variants_of_one_architecture_differ_in_colour():
+    rows = {name: name for name in ("gpt", "gpt+rope", "gpt+swiglu", "gpt+none", "mamba", "mamba+swiglu")}
+    looks = palette.styles(rows)
+    assert len({look.color for look in looks.values()}) == len(rows)
+    assert looks["gpt"].color == palette.styles({"gpt": "gpt"})["gpt"].color
 
 
 def luminance(colour):

@@ -138,7 +138,10 @@ def test_what_must_not_share_a_column_is_refused_and_named_unless_asked_for(tmp_
     ("asked", "words"),
     [
         ({"rows": "label", "columns": "task"}, r"task.pairs=4 / task.pairs=8\): .*allow=\[task\]"),
-        ({"rows": "label", "columns": "task.pairs"}, r"a cell would hold 2 configurations \(gpt \(.*dim=32"),
+        (
+            {"rows": "label", "columns": "task.pairs"},
+            r"differ in arch.dim: .*rows=\[label,arch.dim\]",
+        ),
         ({"columns": "tsk"}, "tsk: no run has such a key; nearest: task"),
         (
             {"metric": "acuracy", "where": {"dim": 64, "pairs": 4}},

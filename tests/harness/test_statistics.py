@@ -58,6 +58,18 @@ def test_paired_p_is_scipys(pairs):
     assert paired_p(a, b) == pytest.approx(stats.ttest_rel(a, b).pvalue)
 
 
+def test_many_pairs_at_once_are_as_one_by_one():
+    rng = np.random.default_rng(0)
+    a, b = rng.normal(size=(2, 30, 4))
+    b[:3] = a[:3] - [[0.0], [1.0], [2.0]]
+    error = np.where(np.arange(30) % 2, rng.uniform(0.1, 1, size=30), np.nan)
+    clusters = rng.integers(10, 90, size=30)
+    together = paired_p_everywhere(a, b, error, clusters)
+    alone = [paired_p_everywhere(*each) for each in zip(a, b, error, clusters, strict=True)]
+    assert together == pytest.approx(np.array(alone))
+    assert together[::2] == pytest.approx(paired_p(a, b)[::2])  # where no error is known
+
+
 def test_differences_without_spread():
     assert paired_p([1.0, 2.0, 3.0], [1.0, 2.0, 3.0]) == 1.0
     assert paired_p([2.0, 3.0, 4.0], [1.0, 2.0, 3.0]) == 0.0

@@ -13,7 +13,8 @@ from harness.statistics.testset import (
     interval,
     joined,
     mean_of,
-    paired_error,
+    paired_errors,
+    resample,
 )
 
 
@@ -21,6 +22,10 @@ def drawn(documents, seed=0, scale=0.3):
     rng = np.random.default_rng(seed)
     count = rng.integers(100, 1000, size=documents).astype(float)
     return Clusters(range(documents), count * (2 + scale * rng.normal(size=documents)), count)
+
+
+def error(a, b):
+    return paired_errors([a, b])[0, 1]
 
 
 def ratio(total, count, axis=-1):
@@ -65,19 +70,32 @@ def test_intervals_cover_the_truth():
 def test_differences_are_those_of_pairs():
     easy, other = drawn(60), drawn(60, seed=1, scale=0.01)
     shifted = Clusters(easy.names, easy.total + 0.1 * easy.count, easy.count)
-    assert paired_error(easy, shifted) == pytest.approx(
-        0, abs=1e-6
-    )  # documents differ, their difference does not
+    # documents differ, their difference does not
+    assert error(easy, shifted) == pytest.approx(0, abs=1e-6)
     values = easy.total / easy.count, other.total / easy.count
     even = [Clusters(easy.names, value, np.ones(60)) for value in values]
-    assert paired_error(*even) == pytest.approx(stats.sem(values[0] - values[1]), rel=0.1)
+    assert error(*even) == pytest.approx(stats.sem(values[0] - values[1]), rel=0.1)
+
+
+def test_many_at_once_are_as_one_by_one():
+    many, alone = ([drawn(20, seed) for seed in range(4)] + [drawn(30)] for _ in range(2))
+    resample(many)
+    for each, other in zip(many, alone, strict=True):
+        assert each.resampled == pytest.approx(other.resampled, rel=1e-5)
+    errors = paired_errors([*many, None])
+    for i in range(4):
+        for j in range(4):
+            expected = np.std(alone[i].resampled - alone[j].resampled, ddof=1) * np.sqrt(20 / 19)
+            assert errors[i, j] == pytest.approx(expected, abs=1e-6)
+    assert np.isnan(errors[5]).all()
+    assert np.isnan(errors[4, :4]).all()
 
 
 def test_other_clusters_are_never_paired():
     renamed = Clusters([f"d{i}" for i in range(60)], drawn(60).total, drawn(60).count)
-    assert paired_error(drawn(60), renamed) is None
+    assert np.isnan(error(drawn(60), renamed))
     assert mean_of([drawn(60), renamed]) is None
-    assert paired_error(drawn(CLUSTERS_NEEDED - 1), drawn(CLUSTERS_NEEDED - 1)) is None
+    assert np.isnan(error(drawn(CLUSTERS_NEEDED - 1), drawn(CLUSTERS_NEEDED - 1)))
     assert interval(drawn(CLUSTERS_NEEDED - 1)) is None
 
 
