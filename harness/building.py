@@ -24,6 +24,7 @@ from . import foreign
 from .compose import compose
 from .counts import parse_count
 from .errors import ConfigError
+from .identity import sources
 from .plugins import load_code
 from .strict import as_dict, check_signature, prefixed
 
@@ -91,7 +92,7 @@ def built(node: Any) -> Any:
 
 def unsized(config: DictConfig) -> Architecture:
     """The architecture with its widths as written."""
-    return Architecture(config.choices.arch, _resolved(config), {})
+    return Architecture(config.choices.arch, _resolved(config.arch), {})
 
 
 @dataclass(frozen=True)
@@ -127,19 +128,36 @@ def architecture(
             "sizing: {width: dim, multiple: 16, fine: hidden, depth: {200k: 4, 1M: 5}}, or pass size=null"
         )
     fixed = dict(fixed or {})
+    if goal is None:
+        about = {"arch": as_dict(config.arch), "fixed": fixed, "sources": sources(_resolved(config.arch))}
+        solved = _solved(json.dumps(about, sort_keys=True), size, vocab_size)
+    else:
+        solved = _solve(config.arch, fixed, size, vocab_size, goal)
+    return Architecture(name, _resolved(config.arch, solved), dict(solved))
+
+
+@lru_cache(maxsize=256)
+def _solved(about: str, size: int, vocab_size: int) -> dict[str, int]:
+    """The same for parameters, once in a process: the runs of a study differ in rates and seeds more than in
+    widths. about: the node as it is written, and the sha256 of a plugin's code, which is part of it."""
+    content = json.loads(about)
+    return _solve(OmegaConf.create(content)["arch"], content["fixed"], size, vocab_size)
+
+
+def _solve(
+    arch: DictConfig, fixed: Mapping[str, int], size: int, vocab_size: int, goal: Goal | None = None
+) -> dict[str, int]:
+    """The widths of an architecture that give it `size` parameters, or `goal`; `fixed` among them."""
 
     def factory(**widths: int) -> torch.nn.Module:
-        backbone = construct(_resolved(config, {**fixed, **widths}), vocab_size, "meta")
+        backbone = construct(_resolved(arch, {**fixed, **widths}), vocab_size, "meta")
         assert isinstance(backbone, torch.nn.Module)
         return backbone
 
-    rule = _rule(as_dict(sizing, resolve=True), config.arch)
+    rule = _rule(as_dict(arch.sizing, resolve=True), arch)
     if goal is None:
-        solved = solve(factory, size, **rule)
-    else:
-        solved = solve(factory, goal.target, goal.measure, size, goal.tolerance, goal.asked, **rule)
-    solved = {**solved, **fixed}
-    return Architecture(name, _resolved(config, solved), solved)
+        return {**solve(factory, size, **rule), **fixed}
+    return {**solve(factory, goal.target, goal.measure, size, goal.tolerance, goal.asked, **rule), **fixed}
 
 
 def _rule(sizing: Mapping[str, Any], arch: Mapping[str, Any]) -> dict[str, Any]:
@@ -161,8 +179,8 @@ def _rule(sizing: Mapping[str, Any], arch: Mapping[str, Any]) -> dict[str, Any]:
     return {**rule, "depth": {parse_count(at): layers for at, layers in sizing["depth"].items()}}
 
 
-def _resolved(config: DictConfig, widths: Mapping[str, int] | None = None) -> dict[str, Any]:
-    config = OmegaConf.create({"arch": config.arch})  # a copy: the caller's stays as composed
+def _resolved(arch: DictConfig, widths: Mapping[str, int] | None = None) -> dict[str, Any]:
+    config = OmegaConf.create({"arch": arch})  # a copy: the caller's stays as composed
     for key, value in (widths or {}).items():
         OmegaConf.update(config, f"arch.{key}", value)
     return as_dict(config.arch, resolve=True)
@@ -202,7 +220,7 @@ def make_task(config: DictConfig, arch: Architecture, tokenizer: Path | None = N
     return _task(json.dumps(about, sort_keys=True), arch.family, arch.start)
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=16)  # five folds as three families see them
 def _task(about: str, family: Family, start: int | None) -> Task:
     content = json.loads(about)
     target = get_class(content["task"].pop("_target_"))

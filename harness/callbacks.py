@@ -152,20 +152,19 @@ class StopOnSignal(L.Callback):
 class Heartbeat(L.Callback):
     """Touches a file while the run is alive, so that a supervisor can tell slow from stuck.
 
-    A run whose supervisor is gone (its parent process changed) ends as if it had been asked to.
+    A run whose supervisor is gone (its parent process changed) ends as if it had been asked to: by a word to
+    `stop` and not by a signal, since it may be stopping already, and a second signal would not wait.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path, self.parent = path, os.getppid()
+    def __init__(self, path: Path, stop: StopOnSignal) -> None:
+        self.path, self.stop, self.parent = path, stop, os.getppid()
 
     def on_train_batch_end(
         self, trainer: L.Trainer, module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        if os.getppid() != self.parent:
-            self.parent = os.getppid()  # asked once; a second signal would not wait for the checkpoint
-            os.kill(os.getpid(), signal.SIGTERM)
-        else:
-            self.path.touch()
+        self.path.touch()
+        if os.getppid() != self.parent and self.stop.received is None:
+            self.stop.received = signal.SIGTERM
 
 
 class Bar(L.Callback):

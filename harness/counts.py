@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from decimal import Decimal
+from fractions import Fraction
 
 UNITS = {"": 1, "k": 10**3, "K": 10**3, "M": 10**6, "G": 10**9, "B": 10**9, "T": 10**12, "P": 10**15}
 _COUNT = re.compile(r"\+?(\d[\d_]*\.?\d*(?:[eE]\+?\d{1,3})?)([kKMGBTP]?)")
@@ -17,9 +17,9 @@ def parse_count(value: object) -> int:
     text = str(value)
     found = None if isinstance(value, bool) else _COUNT.fullmatch(text.strip())
     if found is not None:
-        number = Decimal(found[1].replace("_", "")) * UNITS[found[2]]
-        if number == int(number):
-            return int(number)
+        number = Fraction(found[1].replace("_", "")) * UNITS[found[2]]
+        if number.denominator == 1:
+            return number.numerator
     raise ValueError(f"{text!r} is not a count: write a whole number such as 2000000, 2e6, 2M or 200k")
 
 
@@ -35,7 +35,7 @@ def is_count(value: object) -> bool:
 def format_count(count: int) -> str:
     """The shortest exact form: 2000000 is "2M", 1500000 "1.5M", 12345 stays "12345"."""
     for unit in "TGMk":
-        scaled = Decimal(count) / UNITS[unit]
-        if scaled >= 1 and scaled == scaled.quantize(Decimal("0.1")):
-            return f"{scaled.normalize():f}{unit}"
+        tenths, rest = divmod(10 * count, UNITS[unit])
+        if tenths >= 10 and rest == 0:
+            return f"{tenths // 10}{f'.{tenths % 10}' if tenths % 10 else ''}{unit}"
     return str(count)

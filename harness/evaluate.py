@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,11 +10,10 @@ from typing import Any
 from omegaconf import DictConfig
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.progress import track
 from rich.table import Table
 
 from . import record
-from .errors import ConfigError, one_line_errors
+from .errors import ConfigError, one_line, one_line_errors
 from .loading import Loaded, load
 from .transfer import evaluated
 
@@ -78,7 +78,13 @@ def test(folder: Path) -> None:
     record.write_json(folder / TEST, metrics)
 
 
-def test_all(folders: Sequence[Path]) -> None:
-    """`test` every folder, with a progress bar."""
-    for folder in track(folders, "test split", console=Console(stderr=True), transient=True):
-        test(folder)
+def test_all(folders: Sequence[Path]) -> int:
+    """`test` every folder; returns 1 where one could not be judged, which is a line on stderr, else 0."""
+    status = 0
+    for folder in folders:
+        try:
+            test(folder)
+        except ValueError as error:
+            print(f"{folder}: not judged on the test split: {one_line(error)}", file=sys.stderr)
+            status = 1
+    return status

@@ -51,7 +51,7 @@ class Run:
         self.bar = Bar(title) if self.config["progress"] else None
         self.heartbeat = heartbeat
         self.best: tuple[float, dict[str, torch.Tensor]] | None = None
-        self.record = start_record(planned, attempts=1 + (before or {}).get("attempts", 0))
+        self.record = start_record(planned, before or {})
 
     def write(self, **changes: Any) -> None:
         self.record.update(changes)
@@ -80,7 +80,9 @@ class Run:
             frozen=config["freeze"] is not None,
         )
         diverged, stopped = StopWhenDiverged(), StopOnSignal(self.checkpoint)
-        trainer = self.trainer([Account(), diverged, stopped])
+        callbacks: list[L.Callback] = [Account(), diverged, stopped]
+        callbacks += [Heartbeat(self.heartbeat, stopped)] if self.heartbeat else []
+        trainer = self.trainer(callbacks)
         resume = self.checkpoint if self.checkpoint.exists() else None
         first = torch.load(resume, weights_only=True)["spent"]["batches"] if resume else 0
         batches = Batches(task, config["seed"], config["batch_size"], trainer.global_rank, trainer.world_size)
@@ -109,7 +111,6 @@ class Run:
             ),
         ]
         callbacks += [self.bar] if self.bar else []
-        callbacks += [Heartbeat(self.heartbeat)] if self.heartbeat else []
         logger: Any = False
         if self.config["logger"]["_target_"] is not None:
             logger = instantiate(self.config["logger"])(save_dir=self.folder)
@@ -180,8 +181,8 @@ class Run:
         self.checkpoint.unlink(missing_ok=True)  # only good for going on, and there is nowhere to go
 
 
-def start_record(planned: Plan, attempts: int) -> dict[str, Any]:
-    """What is known about a run before it starts (see record.py for every key)."""
+def start_record(planned: Plan, before: Mapping[str, Any]) -> dict[str, Any]:
+    """What is known about a run before it starts (see record.py for every key). before: its record so far."""
     config, task, outline = planned.config, planned.task, planned.outline
     return {
         "version": record.VERSION,
@@ -189,7 +190,9 @@ def start_record(planned: Plan, attempts: int) -> dict[str, Any]:
         "name": planned.folder.name,
         "study": config["study_name"],
         "status": "running",
-        "attempts": attempts,
+        "attempts": 1 + before.get("attempts", 0),
+        "failures": before.get("failures", 0),
+        "shared": bool(before.get("shared")),
         "error": None,
         "config": config,
         "arch": config["choices"]["arch"],

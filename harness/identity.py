@@ -73,10 +73,14 @@ def identity(config: Mapping[str, Any], extras: Mapping[str, Any]) -> str:
     config: the resolved configuration of archs-train, as plain values. extras: what it does not say:
     solved widths, digests of corpus, tokenizer and windows, sources(config), the identity behind init_from.
     """
-    told = {key: value for key, value in relevant(config) if value != DEFAULTS.get(key)}
-    content = {"version": VERSION, "config": told, "extras": canonical(extras)}
+    content = {"version": VERSION, "config": told(config), "extras": canonical(extras)}
     text = json.dumps(content, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:DIGITS]
+
+
+def told(config: Mapping[str, Any]) -> dict[str, Any]:
+    """What makes a difference, by dotted key, defaults left out."""
+    return {key: value for key, value in relevant(config) if value != DEFAULTS.get(key)}
 
 
 def relevant(config: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:

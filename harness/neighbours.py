@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -44,7 +45,7 @@ def present(place: Path | None = None) -> Iterator[Watch]:
     """
     place = registry() if place is None else place
     own = place / str(os.getpid())
-    with run_lock(own):
+    with run_lock(own) as first:  # not where another run of this very process is seen already
         watch, over = Watch(place, own), threading.Event()
         watch.look()
         thread = threading.Thread(target=watch.keep_looking, args=(over,), daemon=True)
@@ -55,6 +56,8 @@ def present(place: Path | None = None) -> Iterator[Watch]:
             over.set()
             thread.join()
             watch.look()
+    if first:
+        shutil.rmtree(own, ignore_errors=True)
 
 
 def registry() -> Path:

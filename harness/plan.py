@@ -55,11 +55,6 @@ def plan(config: DictConfig) -> Plan:
     arch, match = matched(config, task) if taken is None else (taken, None)
     outline = task.wrap(arch.build(task.vocab_size, "meta"))
     check_positions(config, task.max_len, outline.max_len)
-    if outline.max_len is not None and task.max_len > outline.max_len:
-        raise ValueError(
-            f"task={task.name} needs {task.max_len} positions but arch={arch.name} has a position table of "
-            f"{outline.max_len}: raise arch.position.max_len, shorten the task, or pick arch/position=rope"
-        )
     frozen = config.freeze is not None
     if frozen:
         check_freezing(config, task, outline)

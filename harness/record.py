@@ -32,6 +32,8 @@ class Record(TypedDict, total=False):
     parameters   {total, non_embedding, active}
     flops        of the whole training, forward and backward; tokens and bytes: of the corpus consumed
     positions    token positions the model processed; targets: positions that were scored
+    attempts     how often it was started; failures: how often it broke down or was killed by none of us
+    shared       whether timings were taken while other runs of ours used the machine
     primary      the task's first metric: it selects rates and checkpoints
     solved_from  value of it that solves the task; None where that is no question
     waiting_share  of the training seconds that went by between two steps, waiting for data
@@ -49,6 +51,8 @@ class Record(TypedDict, total=False):
     study: str
     status: str
     attempts: int
+    failures: int
+    shared: bool
     error: str | None
     config: dict[str, Any]
     arch: str

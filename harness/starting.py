@@ -88,12 +88,19 @@ def taken_over(config: DictConfig, vocabulary: int) -> Architecture | None:
 
 
 def check_positions(config: DictConfig, needed: int, there_are: int | None) -> None:
-    """Raise ConfigError where the run that `config` starts from has no weights for as many positions."""
-    if folder_of(config) is not None and there_are is not None and needed > there_are:
+    """Raise ConfigError where the task needs more positions than the architecture, or the weights, have."""
+    if there_are is None or needed <= there_are:
+        return
+    task, arch = config.choices.task, config.choices.arch
+    if config.init_from is not None:
         raise ConfigError(
-            f"task={config.choices.task} needs {needed} positions but init_from={config.init_from} was "
-            f"trained with a position table of {there_are}: shorten the task, or start from a longer one"
+            f"task={task} needs {needed} positions but init_from={config.init_from} was trained with a "
+            f"position table of {there_are}: shorten the task, or start from a longer one"
         )
+    raise ConfigError(
+        f"task={task} needs {needed} positions but arch={arch} has a position table of {there_are}: "
+        "raise arch.position.max_len, shorten the task, or pick arch/position=rope"
+    )
 
 
 def announce(config: DictConfig) -> None:

@@ -27,7 +27,7 @@ from .searchpath import child_environment
 from .train import BUSY
 
 POLL = 0.2  # seconds between looks at the child
-KILLS_ALLOWED = 2  # a run that was killed this often is failed, so that a study cannot loop on it
+FAILURES_ALLOWED = 2  # a run that broke down or was killed so often is left alone: a study cannot loop on it
 SAID = "said.txt"  # in the folder of a run that failed: what it wrote to its terminal, a traceback perhaps
 
 
@@ -110,6 +110,7 @@ def settle(folder: Path, returncode: int, stuck: bool, hang_after: float) -> str
         error = f"killed by {name}{hint}"
     else:
         error = f"the process ended with status {returncode} before the run did"
-    status = "failed" if record["attempts"] >= KILLS_ALLOWED else "interrupted"
-    update_record(folder, status=status, error=error)
+    failures = record.get("failures", 0) + 1
+    status = "failed" if failures >= FAILURES_ALLOWED else "interrupted"
+    update_record(folder, status=status, error=error, failures=failures)
     return status

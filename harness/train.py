@@ -9,7 +9,7 @@ from __future__ import annotations
 import traceback
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import torch
 from omegaconf import DictConfig
@@ -19,6 +19,7 @@ from . import record
 from .errors import one_line, one_line_errors
 from .fit import Run
 from .lock import run_lock
+from .neighbours import present
 from .plan import plan
 
 DONE = ("completed", "diverged")  # results that running again would only repeat
@@ -43,15 +44,16 @@ def run(
     console = Console(stderr=True)
     with one_line_errors():
         planned = plan(config)
-        before = record.read_record(planned.folder) if record.has_record(planned.folder) else None
-    if before is not None and before["status"] in DONE:
-        announce(planned.folder)
-        console.print(f"{before['status']} already: {planned.folder}")
-        return EXIT[before["status"]]
+        before = known(planned.folder)
+    if is_done(before):
+        return skip(before, planned.folder, announce, console)
     with run_lock(planned.folder) as held:
         if not held:
             console.print(f"another process is running this: {planned.folder}")
             return BUSY
+        before = known(planned.folder)  # again: another process may have ended it just now
+        if is_done(before):
+            return skip(before, planned.folder, announce, console)
         announce(planned.folder)
         if planned.match is not None:
             line = planned.match.line(planned.arch.name)
@@ -61,6 +63,22 @@ def run(
     console.print(f"{status}{summary(ran.record)}", markup=False, highlight=False)
     console.print(f"  {planned.folder}", markup=False, highlight=False, soft_wrap=True)
     return EXIT[status]
+
+
+def known(folder: Path) -> record.Record | None:
+    """The record in a run folder; None where there is none yet."""
+    return record.read_record(folder) if record.has_record(folder) else None
+
+
+def is_done(before: record.Record | None) -> TypeGuard[record.Record]:
+    return before is not None and before["status"] in DONE
+
+
+def skip(before: record.Record, folder: Path, announce: Callable[[Path], object], console: Console) -> int:
+    """Say that there is nothing left to do; returns the exit status that the run ended with."""
+    announce(folder)
+    console.print(f"{before['status']} already: {folder}", markup=False, highlight=False, soft_wrap=True)
+    return EXIT[before["status"]]
 
 
 def summary(record: Mapping[str, Any]) -> str:
@@ -77,21 +95,25 @@ def summary(record: Mapping[str, Any]) -> str:
 
 
 def execute(run: Run) -> str:
-    """Run it and write down how it ended, whatever that is."""
-    run.write(status="running", error=None)
+    """Run it and write down how it ended, whatever that is, and whether it had the machine to itself."""
+    earlier = run.record["shared"]
     error: BaseException | None = None
-    try:
-        status = run.fit()
-    except (MemoryError, torch.OutOfMemoryError) as shortage:
-        status, error = "out-of-memory", shortage
-    except KeyboardInterrupt:
-        status = "interrupted"
-    except Exception as failure:  # a bug, ours or a plugin's: recorded, and shown in full
-        traceback.print_exc()
-        status, error = "failed", failure
+    with present() as watch:
+        run.write(status="running", error=None, shared=earlier or watch.shared)
+        try:
+            status = run.fit()
+        except (MemoryError, torch.OutOfMemoryError) as shortage:
+            status, error = "out-of-memory", shortage
+        except KeyboardInterrupt:
+            status = "interrupted"
+        except Exception as failure:  # a bug, ours or a plugin's: recorded, and shown in full
+            traceback.print_exc()
+            status, error = "failed", failure
     run.write(
         status=status,
         error=None if error is None else f"{type(error).__name__}: {one_line(error)}",
+        shared=earlier or watch.shared,
+        failures=run.record["failures"] + (status == "failed"),
         finished=record.now(),
     )
     return status

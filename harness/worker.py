@@ -12,34 +12,20 @@ from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
-from . import evaluate, record
-from .neighbours import present
+from . import evaluate
 from .searchpath import register
 from .train import run
 
 
 def train(scratch: Path, title: str) -> int:
-    """The run that SCRATCH/config.yaml describes; its record says whether it had the machine to itself."""
+    """The run that SCRATCH/config.yaml describes."""
     config = OmegaConf.load(scratch / "config.yaml")
     assert isinstance(config, DictConfig)
-    known: list[tuple[Path, record.Record | None]] = []
 
     def announce(folder: Path) -> None:
-        known.append((folder, record.read_record(folder) if record.has_record(folder) else None))
         (scratch / "folder").write_text(str(folder))
 
-    with present() as watch:
-        status = run(config, title=title, heartbeat=scratch / "heartbeat", announce=announce)
-    for folder, before in known:
-        mark(folder, before, watch.shared)
-    return status
-
-
-def mark(folder: Path, before: record.Record | None, shared: bool) -> None:
-    """Write down whether the timings of a run were taken beside other runs, in this attempt or an earlier."""
-    earlier = before or {"attempts": 0}
-    if record.read_record(folder)["attempts"] > earlier["attempts"]:  # else another process ran it
-        record.update_record(folder, shared=shared or bool(earlier.get("shared")))
+    return run(config, title=title, heartbeat=scratch / "heartbeat", announce=announce)
 
 
 def main() -> int:
@@ -52,8 +38,7 @@ def main() -> int:
 
         measure_all(Path(arguments[0]), int(arguments[1]))
         return 0
-    evaluate.test_all([Path(folder) for folder in arguments])
-    return 0
+    return evaluate.test_all([Path(folder) for folder in arguments])
 
 
 if __name__ == "__main__":

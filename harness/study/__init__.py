@@ -6,7 +6,7 @@
             tasks that others start from come first          │  STUDY/sweep.json  every trial, what was chosen
       │                                                      │
     final   fresh seeds at the chosen rates, likewise        │  STUDY/*           validation, curves, weights
-      │                                                      │
+      │                                                      │  STUDY/study.json  runs at rates of before
     test    once, when the last run has ended                │  STUDY/*/test.json
       │                                                      │
     bench, report                                               STUDY/bench, STUDY/report.*
@@ -20,31 +20,28 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig
 from rich.console import Console
+from rich.progress import Progress
 
 from .. import bench, record, report
 from ..compose import compose
 from ..diagnose import parse
 from ..errors import ConfigError, one_line_errors
+from ..evaluate import TEST
 from ..strict import as_dict
-from ..supervise import environment
+from ..supervise import POLL, environment
 from . import estimate, expand, launch, spec
 from .spec import Study
 from .stages import Stages
 
-NOT_FOR_RUNS = (
-    "study",
-    "hang_after",
-    "scale",
-    "dry_run",
-    "study_name",
-    "progress",
-)  # typed for the study alone
+# Typed for the study alone.
+NOT_FOR_RUNS = ("study", "hang_after", "scale", "dry_run", "study_name", "progress")
 
 
 def run(config: DictConfig) -> int:
@@ -59,17 +56,18 @@ def run(config: DictConfig) -> int:
     if config.dry_run:
         console.print("nothing was started" if todo else "nothing is left to do")
         return 0
-    ended = stages.sweep() and stages.final()
-    done = stages.completed()
+    with one_line_errors():  # a run that starts from another is planned when that one has ended
+        ended = stages.sweep() and stages.final()
+    judged = True
     if study.test and ended:
-        test(done, stages.at_once, stages.threads)
+        judged = test(stages.completed(), stages.at_once, stages.threads, progress=config.progress)
     elif study.test:
         console.print("the test split is left unread until the last run has ended; the same command goes on")
     if study.bench is not None:
         bench.sweep(lengths(config, study), folder / "bench")
     if any(record.run_dirs(folder)):
         report.build(folder, command=command_line())
-    return 0 if ended and stages.whole() else 1
+    return 0 if ended and judged and stages.whole() else 1
 
 
 def prepared(config: DictConfig, console: Console) -> tuple[Stages, Study, Path]:
@@ -87,15 +85,26 @@ def prepared(config: DictConfig, console: Console) -> tuple[Stages, Study, Path]
     return Stages(expansion, folder, config, console), study, folder
 
 
-def test(folders: Sequence[Path], at_once: int, threads: int | None) -> None:
-    """Read the test split, for all runs at once and only after the last of them has been trained."""
-    shares = [folders[place::at_once] for place in range(at_once)]
+def test(folders: Sequence[Path], at_once: int, threads: int | None, *, progress: bool) -> bool:
+    """Read the test split, for all runs at once and only after the last of them has been trained; whether
+    every run was judged."""
+    left = [folder for folder in folders if not (folder / TEST).exists()]
+    shares = [left[place::at_once] for place in range(at_once)]
     command = [sys.executable, "-m", "harness.worker", "test"]
     children = [
         subprocess.Popen([*command, *map(str, share)], env=environment(threads)) for share in shares if share
     ]
-    for child in children:
-        child.wait()
+    try:
+        with Progress(console=Console(stderr=True), transient=True, disable=not progress) as bar:
+            line = bar.add_task("test split", total=len(left))
+            while any(child.poll() is None for child in children):
+                time.sleep(POLL)
+                bar.update(line, completed=sum((folder / TEST).exists() for folder in left))
+    finally:  # a study that is stopped leaves no child behind
+        for child in children:
+            child.terminate()
+            child.wait()
+    return all(child.returncode == 0 for child in children)
 
 
 def lengths(config: DictConfig, study: Study) -> DictConfig:

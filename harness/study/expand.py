@@ -17,20 +17,10 @@ from omegaconf import DictConfig, OmegaConf
 from ..compose import compose
 from ..diagnose import parse
 from ..errors import ConfigError, nearest
-from .spec import Study
+from .spec import OWN, Study
 
 Axes = tuple[tuple[str, Any], ...]
 Rates = Mapping[tuple[str, str, Axes], float | None]  # chosen, by (label, task, axes left free by the sweep)
-
-# What a study sets itself, and where: typing it for every run would make several of them the same.
-OWN = {
-    "arch": "study.archs=[...]",
-    "task": "study=NAME, or a study of your own",
-    "seed": "study.seeds=[...]",
-    "label": "study.archs={label: [overrides]}",
-    "init_from": "study.tasks.NAME.init_from=TASK",
-    "optim.lr": "study.tasks.NAME.lr=..., or study.sweep.lr=[...] where rates are swept",
-}
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -22,7 +24,7 @@ def _is_whole(value: Any) -> bool:
 
 
 def is_rate(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and value > 0
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < math.inf
 
 
 def _list_of(holds: Callable[[Any], bool]) -> Callable[[Any], bool]:
@@ -48,6 +50,10 @@ def _any(value: Any) -> bool:
 
 
 TEXT = Kind(_is_text, "a text")
+NAME = Kind(
+    lambda value: _is_text(value) and re.fullmatch(r"\w[\w.+-]*", value) is not None and value != "sweep",
+    "the name of a folder: letters, digits and ._+-, and not sweep, which is that of a study's trials",
+)
 MAP = Kind(_map_of(_any), "a mapping, as in {key: value}")
 SEEDS = Kind(_list_of(_is_whole), "a list of distinct whole numbers, as in [1,2,3]")
 RATES = Kind(_list_of(is_rate), "a list of distinct numbers above 0, as in [1e-3,3e-3]")
@@ -67,7 +73,7 @@ LR = Kind(
 )
 
 STUDY = {
-    "name": TEXT,
+    "name": NAME,
     "title": TEXT,
     "archs": ARCHS,
     "seeds": SEEDS,

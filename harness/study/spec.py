@@ -5,7 +5,7 @@ What the overrides in it compose to is checked when they are composed (see expan
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,6 +17,17 @@ from ..strict import as_dict
 from .kinds import RATES, STUDY, SWEEP, TASK, check, is_rate
 
 NEEDED = ("name", "title", "archs", "seeds", "tasks")
+
+# What a study sets itself, and where: typing it for every run would make several of them the same.
+OWN = {
+    "arch": "study.archs=[...]",
+    "task": "study=NAME, or a study of your own",
+    "seed": "study.seeds=[...]",
+    "label": "study.archs={label: [overrides]}",
+    "init_from": "study.tasks.NAME.init_from=TASK",
+    "optim.lr": "study.tasks.NAME.lr=..., or study.sweep.lr=[...] where rates are swept",
+}
+OWN_ALWAYS = ("seed", "label", "optim.lr", "study_name")  # of these, what no part of a study may set either
 
 
 @dataclass(frozen=True)
@@ -68,15 +79,13 @@ def read(node: Mapping[str, Any], scale: str | None = None, typed: Sequence[str]
     line, for a key that is unknown or missing, a value of the wrong kind, and parts that contradict another.
     """
     node = _read_on(node)
-    check(node, STUDY, "study")
+    _check_keys(node, "study")
+    for name, part in (node.get("scales") or {}).items():  # chosen or not
+        _check_keys(part, f"study.scales.{name}")
     node = {key: value for key, value in _scaled(node, scale, typed).items() if value is not None}
-    check(node, STUDY, "study")
+    _check_keys(node, "study")
     blocks: Mapping[str, Any] = node.get("tasks") or {}
-    for name, block in blocks.items():
-        check(block, TASK, f"study.tasks.{name}")
     sweep = node.get("sweep")
-    if sweep is not None:
-        check(sweep, SWEEP, "study.sweep")
     missing = [f"study.{key}" for key in NEEDED if key not in node]
     missing += [
         f"study.sweep.{key}" for key in ("lr", "seeds") if sweep is not None and sweep.get(key) is None
@@ -97,6 +106,14 @@ def read(node: Mapping[str, Any], scale: str | None = None, typed: Sequence[str]
     )
     _check_sense(study)
     return study
+
+
+def _check_keys(node: Mapping[str, Any], path: str) -> None:
+    """Names and kinds of the keys of a study, or of what a scale changes of one."""
+    check(node, STUDY, path)
+    for name, block in (node.get("tasks") or {}).items():
+        check(block, TASK, f"{path}.tasks.{name}")
+    check(node.get("sweep") or {}, SWEEP, f"{path}.sweep")
 
 
 def _read_on(node: Any) -> Any:
@@ -142,6 +159,10 @@ def _merged(below: Any, above: Any) -> Any:
 
 def _check_sense(study: Study) -> None:
     """Raise ConfigError where parts of a study contradict each other."""
+    for path, key in _written(study):
+        if key in OWN_ALWAYS:
+            where = f"; write {OWN[key]}" if key in OWN else ""
+            raise ConfigError(f"{path}: a study sets {key} run by run, and would not heed this{where}")
     for name, block in study.tasks.items():
         _known(block.init_from, study.tasks, f"study.tasks.{name}.init_from", "task of this study")
         if isinstance(block.lr, Mapping):
@@ -173,6 +194,16 @@ def _check_sense(study: Study) -> None:
         start = study.tasks[start].init_from
     for axis in sweep.at:
         _known(axis, study.grid, "study.sweep.at", "axis of study.grid")
+
+
+def _written(study: Study) -> Iterator[tuple[str, str]]:
+    """(where, key) of every override that a study's YAML holds."""
+    maps = {"shared": study.shared, "grid": study.grid}
+    maps |= {f"tasks.{name}.overrides": block.overrides for name, block in study.tasks.items()}
+    maps |= {"sweep.overrides": study.sweep.overrides} if study.sweep else {}
+    yield from ((f"study.{path}.{key}", str(key)) for path, given in maps.items() for key in given)
+    for label, overrides in study.archs.items():
+        yield from ((f"study.archs.{label}: {line}", line.split("=")[0]) for line in overrides)
 
 
 def _known(name: str | None, names: Mapping[str, Any], path: str, what: str) -> None:

@@ -11,14 +11,15 @@ from dataclasses import replace
 from itertools import product
 from pathlib import Path
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 from rich.progress import track
 
-from .. import record
+from .. import record, replaced
 from ..errors import ConfigError
 from ..plan import Plan, plan
-from ..supervise import KILLS_ALLOWED
+from ..starting import differences
+from ..supervise import FAILURES_ALLOWED
 from . import estimate, launch, progress, selection
 from .expand import Axes, Expansion, Job, composed
 from .selection import Choice, Trial
@@ -60,7 +61,7 @@ class Stages:
         shapes: dict[object, Job] = {}
         for job in self.tracked(jobs):
             settled = self.startable(job)
-            job = job if settled else replace(job, start=None)
+            job = job if settled else self.alone(job)
             launch.check_seconds(self.plan(job).config["budget"]["kind"], job.task)
             shapes.setdefault(job.shape, job)
             todo.append(not settled or self.status(job) not in RESULTS)
@@ -74,6 +75,24 @@ class Stages:
         costs = {shape: estimate.cost(self.plan(job), known[self.plan(job)]) for shape, job in shapes.items()}
         self.seconds = {shape: cost.seconds for shape, cost in costs.items()}
         return estimate.lines(jobs, todo, costs, self.at_once, self.study.test)
+
+    def alone(self, job: Job) -> Job:
+        """A job whose start is yet to be trained, as one that starts from nothing: it costs the same.
+
+        Raises ConfigError where it will not fit what it is to start from.
+        """
+        assert job.start is not None
+        alone = replace(job, start=None)
+        start = self.plan(job.start if self.startable(job.start) else replace(job.start, start=None))
+        own = self.plan(alone)
+        wrong = list(differences(OmegaConf.create(own.config), start.config))
+        there = start.outline.max_len
+        if there is not None and own.task.max_len > there:
+            wrong.append(f"it has a position table of {there}, and this task needs {own.task.max_len}")
+        if wrong:
+            place = f"study, {job.label} · {job.task}: init_from={job.start.task}"
+            raise ConfigError(f"{place} does not fit: {'; '.join(wrong)}")
+        return alone
 
     def stand_ins(self) -> dict[Key, float | None]:
         """A rate for every choice that the sweep is to make."""
@@ -151,12 +170,16 @@ class Stages:
 
     def final(self) -> bool:
         """Stage 2: the reported runs; whether every one has ended."""
+        ended = True
         for level in self.levels("final"):
             jobs = [job for name in level for job in self.expansion.finals(name, self.rates)]
             self.execute("final", jobs)
-            if not all(self.has_ended(job) for job in jobs):
-                return False
-        return True
+            ended = all(self.has_ended(job) for job in jobs)
+            if not ended:
+                break
+        if self.study.sweep is not None:
+            replaced.write(self.folder, [self.plan(job) for job in self.finals() if self.startable(job)])
+        return ended
 
     def execute(self, stage: str, jobs: Sequence[Job]) -> None:
         """Run what has no result yet of one level."""
@@ -202,12 +225,15 @@ class Stages:
     def is_settled(self, job: Job) -> bool:
         """Whether running it again is left to the user: it has a result, or was killed too often."""
         status = self.status(job)
-        if status == "failed" and record.read_record(self.plan(job).folder)["attempts"] >= KILLS_ALLOWED:
-            self.console.print(
-                f"  {job.title}: failed {KILLS_ALLOWED} times; archs-train tries it again", highlight=False
-            )
+        if status == "failed" and (failures := self.failures(job)) >= FAILURES_ALLOWED:
+            text = f"  {job.title}: failed {failures} times and is left alone; archs-train tries it again"
+            self.console.print(text, markup=False, highlight=False, soft_wrap=True)
             return True
         return status in RESULTS
+
+    def failures(self, job: Job) -> int:
+        """How often the job broke down or was killed."""
+        return record.read_record(self.plan(job).folder).get("failures", 0)
 
     def has_ended(self, job: Job) -> bool:
         """Whether it came to an end; so has what cannot start since its start came to a bad one."""

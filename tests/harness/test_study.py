@@ -138,6 +138,12 @@ def test_the_bare_word_on_is_a_key_whatever_yaml_makes_of_it():
 
 
 REFUSED = {
+    "study.name takes the name of a folder": {"name": "a/b"},
+    "unknown key study.scales.big.seds; nearest: study.scales.big.seeds": {"scales": {"big": {"seds": [1]}}},
+    r"study.shared.optim.lr: a study sets optim.lr run by run, .*; write study.tasks.NAME.lr": {
+        "shared": {"optim.lr": 1e-3}
+    },
+    "study.archs.a: seed=4: a study sets seed run by run": {"archs": {"a": ["arch=gpt", "seed=4"]}},
     "unknown key study.titel; nearest: study.title": {"titel": "T"},
     "unknown key study.sweep.seed; nearest: study.sweep.seeds": {"sweep": {"lr": [1e-3], "seed": [3]}},
     "unknown key study.tasks.recall.override; nearest: study.tasks.recall.overrides": {

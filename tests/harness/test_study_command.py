@@ -16,7 +16,13 @@ from harness.searchpath import child_environment
 pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
 pytestmark = pytest.mark.slow
 
+LONG = 300  # seconds after which a command counts as hanging
 JOBLIB = ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]
+
+
+def finished(words):
+    """The command when it has ended; a TimeoutExpired where it never does."""
+    return subprocess.run(words, env=child_environment(), capture_output=True, text=True, timeout=LONG)
 
 
 @pytest.fixture
@@ -35,20 +41,21 @@ def command(tmp_path):
 
 
 def test_two_at_a_time_stopped_by_ctrl_c_and_continued(command, tmp_path):
-    long = swept(shared=TINY | {"budget.steps": 600}, sweep={"lr": [1e-3, 1e-2], "seeds": [100]}, test=True)
-    words = command(long, *JOBLIB)
+    words = command(swept(shared=TINY | {"budget.steps": 200}, test=True), *JOBLIB)
     first = subprocess.Popen(
-        words, env=child_environment(), stderr=subprocess.PIPE, text=True, start_new_session=True
+        words, env=child_environment(), stderr=subprocess.DEVNULL, start_new_session=True
     )
-    while first.poll() is None and not list(tmp_path.glob("runs/mine/sweep/*/run.json")):
-        time.sleep(0.2)
-    os.killpg(first.pid, signal.SIGINT)
-    assert first.wait() == 130
-    first.stderr.close()
+    try:
+        while first.poll() is None and not list(tmp_path.glob("runs/mine/sweep/*/run.json")):
+            time.sleep(0.2)
+        os.killpg(first.pid, signal.SIGINT)
+        assert first.wait(LONG) == 130
+    finally:
+        first.kill()
     begun = [json.loads(path.read_text()) for path in tmp_path.glob("runs/mine/sweep/*/run.json")]
     assert {record["status"] for record in begun} <= {"interrupted", "running", "completed"}
 
-    done = subprocess.run(words, env=child_environment(), capture_output=True, text=True)
+    done = finished(words)
     assert done.returncode == 0, done.stderr
     records = [json.loads(path.read_text()) for path in tmp_path.glob("runs/mine/**/run.json")]
     assert [record["status"] for record in records] == ["completed"] * 3
@@ -65,9 +72,7 @@ def test_two_at_a_time_stopped_by_ctrl_c_and_continued(command, tmp_path):
 def test_seconds_are_not_spent_beside_other_runs(command, tmp_path):
     clocked = swept(shared=TINY | {"budget": "seconds", "budget.steps": None})
     del clocked["shared"]["budget.steps"]
-    done = subprocess.run(
-        command(clocked, *JOBLIB, "--dry-run"), env=child_environment(), capture_output=True, text=True
-    )
+    done = finished(command(clocked, *JOBLIB, "--dry-run"))
     assert done.returncode == 2
     assert "leave hydra/launcher out" in done.stderr
     assert "\n" not in done.stderr.strip()
@@ -77,7 +82,7 @@ def test_the_flag_says_what_would_be_done(command, tmp_path):
     tasks = {"recall": {"overrides": RECALL, "lr": 1e-3}}
     node = swept(tasks=tasks)
     del node["sweep"]
-    done = subprocess.run(command(node, "--dry-run"), env=child_environment(), capture_output=True, text=True)
+    done = finished(command(node, "--dry-run"))
     assert done.returncode == 0, done.stderr
     assert "nothing was started" in done.stderr
     assert not (tmp_path / "runs").exists()

@@ -3,25 +3,29 @@
 import json
 import signal
 import threading
+from contextlib import contextmanager
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
+from study_tools import RECALL
 
+from harness import neighbours, train
 from harness.lock import run_lock
 from harness.neighbours import present
-from harness.record import read_record
+from harness.plan import plan
+from harness.record import read_record, update_record
 from harness.study.estimate import Cost, duration, lines, rounded
 from harness.study.expand import Job
 from harness.study.progress import Progress, Watched
 from harness.study.selection import Trial, choose, said
 from harness.study.speed import full_passes, measure, shape
 from harness.supervise import settle, supervise
-from harness.worker import mark
 
 KEY = ("gpt", "recall", ())
 GRID = [1e-3, 3e-3, 1e-2]
+MQAR = [f"{key}={value}" for key, value in RECALL.items()]
 
 
 def trial(lr, value, seed=100, status="completed", native_loss=None):
@@ -146,8 +150,13 @@ def test_a_killed_child_is_interrupted_once_and_failed_twice(tmp_path):
     run = written(tmp_path / "run")
     assert settle(run, -signal.SIGKILL, stuck=False, hang_after=60) == "interrupted"
     assert "SIGKILL" in read_record(run)["error"]
-    run = written(tmp_path / "run", attempts=2)
+    written(run, attempts=2, failures=read_record(run)["failures"])
     assert settle(run, -signal.SIGKILL, stuck=False, hang_after=60) == "failed"
+
+
+def test_being_stopped_by_the_user_is_no_failure(tmp_path):
+    run = written(tmp_path / "run", attempts=5)
+    assert settle(run, -signal.SIGKILL, stuck=False, hang_after=60) == "interrupted"
 
 
 def test_a_child_that_said_how_it_ended_is_believed(tmp_path):
@@ -174,17 +183,42 @@ def test_others_at_work_on_the_machine_are_seen(tmp_path):
         assert far.most == 1  # another host's lock is never stale
 
 
-def test_timings_taken_beside_other_runs_are_marked_in_every_later_attempt(tmp_path):
-    run = written(tmp_path / "run", attempts=1)
-    mark(run, None, True)
-    before = read_record(run)
-    assert before["shared"]
-    written(run, attempts=2)
-    mark(run, before, False)
-    assert read_record(run)["shared"]
-    written(run, attempts=2)
-    mark(run, read_record(run), True)  # nothing was run: another process had done it
-    assert "shared" not in read_record(run)
+def test_one_who_is_gone_leaves_nothing_behind(tmp_path):
+    with present(tmp_path), present(tmp_path) as twice:
+        assert not twice.shared  # this very process
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_timings_taken_beside_other_runs_are_marked_in_every_later_attempt(tiny, tmp_path, monkeypatch):
+    place = tmp_path / "at-work"
+    monkeypatch.setattr(neighbours, "registry", lambda: place)
+    planned = plan(tiny(*MQAR, text=False))
+    with run_lock(place / "another"):
+        assert train.run(tiny(*MQAR, text=False)) == 0
+    assert read_record(planned.folder)["shared"]
+    update_record(planned.folder, status="interrupted")
+    assert train.run(tiny(*MQAR, text=False)) == 0
+    assert read_record(planned.folder)["shared"]
+    other = plan(tiny(*MQAR, "seed=2", text=False))
+    assert train.run(tiny(*MQAR, "seed=2", text=False)) == 0
+    assert not read_record(other.folder)["shared"]
+
+
+def test_a_run_that_another_process_has_ended_meanwhile_is_not_run_again(tiny, monkeypatch):
+    config = tiny(*MQAR, text=False)
+    folder = plan(config).folder
+
+    @contextmanager
+    def late(run_dir):
+        """The lock is had only when the other one has finished."""
+        with monkeypatch.context() as inside:
+            inside.setattr(train, "run_lock", run_lock)
+            assert train.run(config) == 0
+        yield True
+
+    monkeypatch.setattr(train, "run_lock", late)
+    assert train.run(config) == 0
+    assert read_record(folder)["attempts"] == 1
 
 
 @pytest.mark.slow
