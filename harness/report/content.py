@@ -174,6 +174,11 @@ def limits(content: Content) -> list[str]:
         "Speed and memory are of this machine and these kernels; another device, or another machine, "
         "may reverse them. Tokens per second count corpus tokens, before the objective."
     )
+    if any((run.get("config") or {}).get("init_from") for run in found.records):
+        lines.append(
+            "Where runs start from pretrained weights, pretraining may have read the texts of test examples, "
+            "without their labels."
+        )
     if found.points:
         lines.append(
             "In the length sweep an encoder-decoder reads half of the length and writes the other half."

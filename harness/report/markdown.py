@@ -32,7 +32,8 @@ def markdown(content: Content, folder: str) -> str:
         parts += ["## Cost against length", *_images(content.measured, folder)]
     if content.reading:
         parts += ["## How to read the tables", _lines(content.reading)]
-    parts += ["## What these numbers do not say", _lines(limits(content))]
+    left = [f"Left alone: {problem}." for problem in content.found.problems]
+    parts += ["## What these numbers do not say", _lines([*limits(content), *left])]
     return "\n\n".join(filter(None, parts)) + "\n"
 
 

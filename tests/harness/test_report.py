@@ -131,7 +131,14 @@ def test_damaged_and_foreign_records_are_told_and_left_alone(tmp_path, capsys):
     out = capsys.readouterr().out
     assert out.count("left alone:") == 2
     assert (tmp_path / "damaged" / "run.json").read_text() == "{"
-    assert "damaged" in (tmp_path / "report.html").read_text()
+    for name in ("report.html", "report.md"):
+        assert "damaged" in (tmp_path / name).read_text()
+
+
+def test_what_pretraining_may_have_read_is_said(tmp_path):
+    write_run(tmp_path, "gpt", curves=False, config__init_from="results/runs/s/pretrained")
+    report.build(tmp_path, formats=["markdown"])
+    assert "pretraining may have read the texts of test examples" in (tmp_path / "report.md").read_text()
 
 
 def test_the_command_reports_a_study_to_the_terminal(tmp_path, capsys):
