@@ -39,7 +39,7 @@ def terminal(grid: Grid, title: str, width: int) -> Table:
         return _upright(grid, title, shown)
     if len(grid.rows) <= FEW:
         return sideways(grid, title)
-    left = []
+    left: list[str] = []
     while sum(widths[place] for place in shown) > width and len(shown) > 2:
         left.insert(0, grid.columns[shown.pop()].heading)
     table = _upright(grid, title, shown)

@@ -215,7 +215,10 @@ class Comparison:
 
     @cached_property
     def judged(self) -> list[Metric]:
-        """The metrics of which the test set's error is known."""
+        """The metrics of which the test set's error is shown: of the mean over seeds, and so not where a task
+        is solved or not and medians stand in the table."""
+        if self.solved_from is not None:
+            return []
         resample(found for row in self.rows for m in self.metrics if (found := row.clusters(m.key)))
         return [m for m in self.metrics if any(row.test_interval(m.key) for row in self.rows)]
 

@@ -146,3 +146,11 @@ def test_recall_is_counted_as_solved_or_not(tmp_path):
     (table,) = comparisons(tmp_path)
     solved = {row.label: row.solved("accuracy", table.solved_from)[:2] for row in table.rows}
     assert solved == {"bert": (3, 3), "gpt": (3, 3), "mamba": (0, 3), "t5": (0, 3)}
+
+
+def test_the_interval_of_a_mean_stands_beside_no_median(tmp_path):
+    """Of tasks that are solved or not medians are shown, which that interval is not about."""
+    write_study(tmp_path, seeds=(1, 2, 3), curves=False, test=True, clusters=20)
+    language, mqar = comparisons(tmp_path)
+    assert "continuation_bpb" in [metric.key for metric in language.judged]
+    assert mqar.judged == []
