@@ -111,7 +111,9 @@ class Training(L.LightningModule):
         """Add a finished batch to `spent`, and end the run when a budget of seconds is used up."""
         self.spent.add(self.cost(batch), self.trainer.world_size)
         self.spent.steps = self.trainer.global_step
-        self.spent.waiting += self.trainer.train_dataloader.waited()  # type: ignore[union-attr]
+        loader = self.trainer.train_dataloader
+        assert isinstance(loader, Loader)
+        self.spent.waiting += loader.waited()
         self.read_clock()
         if self.steps is None and self.spent.seconds >= self.budget.amount:
             self.trainer.should_stop = True

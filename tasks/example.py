@@ -69,8 +69,12 @@ class Examples:
 
     def take(self, which: np.ndarray | slice) -> Examples:
         """The examples at these indices, in this order."""
-        parts = (self.source, self.target, self.at, self.source_len, self.target_len)
-        return Examples(*(None if part is None else part[which] for part in parts))  # type: ignore[arg-type]
+        optional = (self.at, self.source_len, self.target_len)
+        return Examples(
+            self.source[which],
+            self.target[which],
+            *(None if part is None else part[which] for part in optional),
+        )
 
     @staticmethod
     def of(examples: Sequence[Example]) -> Examples:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -83,9 +84,9 @@ class SotuTask(TextTask):
         return found
 
     @classmethod
+    @abstractmethod
     def label(cls, row: Mapping) -> str | None:
         """The class of an address by its metadata; None leaves it out."""
-        raise NotImplementedError
 
 
 class SotuParty(SotuTask):
