@@ -168,10 +168,22 @@ def _comparison(
         for label, runs in zip(labels(groups, more), groups, strict=True)
     ]
     rows.sort(key=lambda row: natural(row.label))
-    baselines: dict[str, Mapping[str, float]] = {}
-    for record in completed or records:
-        baselines |= lookup(record, *(("test",) if split == "test" else ()), "baselines") or {}
+    baselines = _baselines(completed or records, split)
     return Comparison(task, differs, split, tuple(rows), baselines, unequal_settings(rows))
+
+
+def _baselines(records: Sequence[Record], split: str) -> dict[str, dict[str, float]]:
+    """{row: {metric: value}}: the mean over folds, whose test sets are different ones; else any run's."""
+    by_fold: dict[int | None, dict[str, Mapping[str, float]]] = {}
+    for record in records:
+        known = lookup(record, *(("test",) if split == "test" else ()), "baselines") or {}
+        by_fold.setdefault(fold_of(record), {}).update(known)
+    values: dict[str, dict[str, list[float]]] = {}
+    for rows in by_fold.values():
+        for name, row in rows.items():
+            for metric, value in row.items():
+                values.setdefault(name, {}).setdefault(metric, []).append(value)
+    return {name: {metric: sum(v) / len(v) for metric, v in row.items()} for name, row in values.items()}
 
 
 def _partly(records: Sequence[Record], folds: Collection[int]) -> str:

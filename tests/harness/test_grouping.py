@@ -52,6 +52,18 @@ def test_folds_are_pooled_into_one_value_per_seed():
     assert row.values("macro_f1") == pytest.approx({1: 0.8, 2: 0.8, 3: 0.8})  # known by run alone: their mean
 
 
+def test_baselines_of_folds_are_of_all_of_them():
+    """Each fold has a test set of its own, and with it a baseline of its own."""
+    shares = [0.5, 0.4, 0.6, 0.7, 0.3]
+    runs = [
+        record(seed=seed, fold=fold, test__baselines={"majority": {"accuracy": shares[fold]}})
+        for seed in (1, 2)
+        for fold in range(5)
+    ]
+    (table,) = compare(runs[:8])  # the second seed lacks two: a fold counts once, however often it was run
+    assert table.baselines == {"majority": {"accuracy": pytest.approx(0.5)}}
+
+
 def test_the_test_set_of_folds_is_all_of_their_documents():
     (row,) = compare(folds())[0].rows
     clusters = row.clusters("accuracy")
