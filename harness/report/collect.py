@@ -88,7 +88,7 @@ def _replaced(study: Path, problems: list[str]) -> set[str]:
         return set()
     if names:
         problems.append(
-            f"{study.name}: {len(names)} of its runs, at rates that its sweep has left since ({NAME} names them)"
+            f"{study.name}: {len(names)} runs at rates that its sweep has left since ({NAME} names them)"
         )
     return names
 

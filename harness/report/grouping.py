@@ -11,7 +11,7 @@ from ..identity import DEFAULTS
 from .labelling import canonical as canonical
 from .labelling import labels, natural, rows_of, told, unequal_settings
 from .labelling import leaves as leaves
-from .summary import Comparison, Record, Row, fold_of, lookup
+from .summary import Comparison, Record, Row, baselines_of, fold_of, lookup
 
 # What must agree before two runs may share a column, and where it stands in the record.
 COMPARABLE = {
@@ -168,22 +168,9 @@ def _comparison(
         for label, runs in zip(labels(groups, more), groups, strict=True)
     ]
     rows.sort(key=lambda row: natural(row.label))
-    baselines = _baselines(completed or records, split)
+    place = ("test", "baselines") if split == "test" else ("baselines",)
+    baselines = baselines_of(completed or records, *place)
     return Comparison(task, differs, split, tuple(rows), baselines, unequal_settings(rows))
-
-
-def _baselines(records: Sequence[Record], split: str) -> dict[str, dict[str, float]]:
-    """{row: {metric: value}}: the mean over folds, whose test sets are different ones; else any run's."""
-    by_fold: dict[int | None, dict[str, Mapping[str, float]]] = {}
-    for record in records:
-        known = lookup(record, *(("test",) if split == "test" else ()), "baselines") or {}
-        by_fold.setdefault(fold_of(record), {}).update(known)
-    values: dict[str, dict[str, list[float]]] = {}
-    for rows in by_fold.values():
-        for name, row in rows.items():
-            for metric, value in row.items():
-                values.setdefault(name, {}).setdefault(metric, []).append(value)
-    return {name: {metric: sum(v) / len(v) for metric, v in row.items()} for name, row in values.items()}
 
 
 def _partly(records: Sequence[Record], folds: Collection[int]) -> str:

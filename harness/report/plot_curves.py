@@ -21,7 +21,7 @@ from .drawing import (
     shading,
 )
 from .palette import Look, looks
-from .summary import Comparison, Metric, Row
+from .summary import Comparison, Metric, Row, baselines_of
 
 BINS = 40  # points of a training loss curve
 
@@ -66,10 +66,7 @@ def learning(comparison: Comparison, metric: Metric, curves: Curves, stem: str) 
 
 def _curve_baselines(comparison: Comparison, metric: Metric) -> list[tuple[str, float]]:
     """[(name, value)] on what the curves are made on: fewer windows of validation than the tables are."""
-    known: dict[str, Mapping[str, float]] = {}
-    for row in comparison.rows:
-        for run in row.runs:
-            known |= run.get("curve_baselines") or {}
+    known = baselines_of((run for row in comparison.rows for run in row.runs), "curve_baselines")
     return [(name, values[metric.key]) for name, values in known.items() if metric.key in values]
 
 

@@ -173,6 +173,22 @@ def fold_of(record: Record) -> int | None:
     return None if fold is None else int(fold)
 
 
+def baselines_of(records: Iterable[Record], *place: str) -> dict[str, dict[str, float]]:
+    """{row: {metric: value}} of what stands at `place` in the records of one table.
+
+    Baselines are of the data, so that any run's will do; each fold has data of its own, and theirs are averaged.
+    """
+    by_fold: dict[int | None, dict[str, Mapping[str, float]]] = {}
+    for record in records:
+        by_fold.setdefault(fold_of(record), {}).update(lookup(record, *place) or {})
+    values: dict[str, dict[str, list[float]]] = {}
+    for rows in by_fold.values():
+        for name, row in rows.items():
+            for metric, value in row.items():
+                values.setdefault(name, {}).setdefault(metric, []).append(value)
+    return {name: {metric: sum(v) / len(v) for metric, v in row.items()} for name, row in values.items()}
+
+
 @dataclass(frozen=True)
 class Comparison:
     """Runs of one task that may share columns.
