@@ -176,7 +176,7 @@ def fold_of(record: Record) -> int | None:
 def baselines_of(records: Iterable[Record], *place: str) -> dict[str, dict[str, float]]:
     """{row: {metric: value}} of what stands at `place` in the records of one table.
 
-    Baselines are of the data, so that any run's will do; each fold has data of its own, and theirs are averaged.
+    Baselines are of the data, so that any run's will do; each fold has data of its own: theirs are averaged.
     """
     by_fold: dict[int | None, dict[str, Mapping[str, float]]] = {}
     for record in records:
