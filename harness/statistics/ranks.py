@@ -54,7 +54,8 @@ def ranking(
     if len(rows) < ROWS_NEEDED:
         return f"no ranks over tasks: rows to rank are {len(rows)}, {ROWS_NEEDED} needed"
     if len(whole) < TASKS_NEEDED:
-        return f"no ranks over tasks: tasks with all rows are {len(whole)}, {TASKS_NEEDED} needed{without}"
+        needed = f"they need {TASKS_NEEDED} tasks with a score in every row"
+        return f"no ranks over tasks: {needed}, here are {len(whole)}{without}"
     table = np.array([[of[row] for row in rows] for of in whole.values()], dtype=float)
     better = [higher_is_better if isinstance(higher_is_better, bool) else higher_is_better[t] for t in whole]
     ranks = ranks_of(np.where(np.array(better)[:, None], -table, table))

@@ -144,10 +144,13 @@ def test_cliques_by_hand(ranks, distance, groups):
     ("scores", "reason"),
     [
         ({str(t): {"a": 1.0, "b": 2.0} for t in range(6)}, "rows to rank are 2, 3 needed"),
-        ({str(t): {"a": 1.0, "b": 2.0, "c": 3.0} for t in range(3)}, "tasks with all rows are 3, 4 needed"),
+        (
+            {str(t): {"a": 1.0, "b": 2.0, "c": 3.0} for t in range(3)},
+            "they need 4 tasks with a score in every row, here are 3",
+        ),
         (
             {str(t): {"a": 1.0, "b": 2.0, "c": None if t else math.nan} for t in range(4)},
-            "tasks with all rows are 0, 4 needed (left out, where a row has no score: 0, 1, 2, 3)",
+            "they need 4 tasks with a score in every row, here are 0 (left out, where a row has no score: 0, 1, 2, 3)",
         ),
         ({}, "rows to rank are 0"),
     ],
