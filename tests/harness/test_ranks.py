@@ -150,7 +150,7 @@ def test_cliques_by_hand(ranks, distance, groups):
         ),
         (
             {str(t): {"a": 1.0, "b": 2.0, "c": None if t else math.nan} for t in range(4)},
-            "they need 4 tasks with a score in every row, here are 0 (left out, where a row has no score: 0, 1, 2, 3)",
+            "with a score in every row, here are 0 (left out, where a row has no score: 0, 1, 2, 3)",
         ),
         ({}, "rows to rank are 0"),
     ],

@@ -173,7 +173,7 @@ def test_tasks_side_by_side(tmp_path):
     comparisons = compare(collect(tmp_path).records)
     side = across(comparisons)
     assert [column.title for column in side.grid.columns] == ["architecture", "language", "mqar"]
-    assert "4 needed" in side.ranks, "ranks need more tasks, and it says so"
+    assert "they need 4 tasks" in side.ranks, "and it says so"
     tasks = ("mqar", "sort", "copy", "parity", "induction")
     write_study(tmp_path / "suite", seeds=(1, 2, 3), tasks=tasks, curves=False)
     side = across(compare(collect(tmp_path / "suite").records))
