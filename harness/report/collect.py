@@ -87,9 +87,9 @@ def _replaced(study: Path, problems: list[str]) -> set[str]:
         problems.append(str(damage))
         return set()
     if names:
-        problems.append(
-            f"{study.name}: {len(names)} runs at rates that its sweep has left since ({NAME} names them)"
-        )
+        runs = "1 run at a rate" if len(names) == 1 else f"{len(names)} runs at rates"
+        them = "it" if len(names) == 1 else "them"
+        problems.append(f"{study.name}: {runs} that its sweep has left since ({NAME} names {them})")
     return names
 
 

@@ -108,7 +108,7 @@ def test_a_wider_grid_chooses_again_and_a_report_leaves_out_what_it_has_replaced
     found = collect(bench.runs / "mine")
     assert old in bench.records()  # nothing is deleted
     assert [run["lr"] for run in found.records] == [1e-1]
-    assert "1 of its runs" in found.problems[0]
+    assert found.problems == ["mine: 1 run at a rate that its sweep has left since (study.json names it)"]
     bench(swept(sweep={"lr": [1e-6], "seeds": [100]}))  # the first grid again, and nothing to compute
     assert [len(batch) for batch in bench.launched] == [1, 1]
     assert [run["lr"] for run in collect(bench.runs / "mine").records] == [1e-6]
