@@ -9,7 +9,9 @@ from collections.abc import Sequence
 from .tables import Cell, Column, Grid
 
 HEAD = r"% Tables of archs-report. They need \usepackage{booktabs}; wide ones \usepackage{graphicx} as well."
-WIDE = 7  # columns from which a table is scaled to the line
+LINE = (
+    70  # characters, two between columns included, beyond which a table is scaled to the line of an article
+)
 
 SPECIAL = {
     "\\": r"\textbackslash{}",
@@ -25,10 +27,11 @@ SPECIAL = {
     "<": r"\textless{}",
     ">": r"\textgreater{}",
     "|": r"\textbar{}",
-    '"': r"\textquotedbl{}",
+    '"': "''",  # \textquotedbl exists in few font encodings
     "±": r"$\pm$",
     "≥": r"$\geq$",
     "≤": r"$\leq$",
+    "≈": r"$\approx$",
     "×": r"$\times$",
     "↓": r"$\downarrow$",
     "↑": r"$\uparrow$",
@@ -56,7 +59,7 @@ def table(grid: Grid, caption: str, label: str, notes: Sequence[str] = ()) -> st
         body += [r"\midrule", *(_line(row, italic=True) for row in grid.baselines)]
     alignment = "".join("r" if column.number else "l" for column in grid.columns)
     tabular = [rf"\begin{{tabular}}{{{alignment}}}", r"\toprule", *body, r"\bottomrule", r"\end{tabular}"]
-    if len(grid.columns) >= WIDE:
+    if _width(grid) > LINE:
         tabular = [r"\resizebox{\linewidth}{!}{%", *tabular, "}"]
     below = [r"\par\smallskip", r"{\footnotesize " + " ".join(map(escape, notes)) + r"\par}"] if notes else []
     return "\n".join(
@@ -75,6 +78,13 @@ def table(grid: Grid, caption: str, label: str, notes: Sequence[str] = ()) -> st
 def key(text: str) -> str:
     r"""`text` as a key for \label and \ref, of plain letters: "mqar (size=1M)" becomes "mqar-size-1M"."""
     return re.sub(r"[^A-Za-z0-9:]+", "-", text).strip("-")
+
+
+def _width(grid: Grid) -> int:
+    """Characters of a line, were every cell set in type of one width."""
+    rows = [[column.title for column in grid.columns]]
+    rows += [[str(cell) for cell in row] for row in [*grid.rows, *grid.baselines]]
+    return sum(max(map(len, column)) + 2 for column in zip(*rows, strict=True))
 
 
 def _unit(column: Column) -> str:

@@ -79,3 +79,13 @@ def test_the_whole_file(tmp_path):
     assert len(check(text)) == text.count(r"\begin{table}") == 6
     labels = re.findall(r"\\label\{(.*?)\}", text)
     assert len(set(labels)) == len(labels)
+
+
+def test_a_table_too_wide_for_a_line_is_scaled_to_it():
+    def made(words):
+        return latex.table(
+            Grid([Column("architecture"), Column("remark")], [[Cell("gpt"), Cell(words)]]), "", ""
+        )
+
+    assert "resizebox" not in made("short")
+    assert "resizebox" in made("long " * 20)
