@@ -7,9 +7,8 @@ from hashlib import sha256
 from typing import Any
 
 from ..errors import nearest
-from ..identity import DEFAULTS
 from .labelling import canonical as canonical
-from .labelling import labels, natural, rows_of, told, unequal_settings
+from .labelling import labels, natural, rows_of, shown, told, unequal_settings
 from .labelling import leaves as leaves
 from .summary import Comparison, Record, Row, baselines_of, fold_of, lookup
 
@@ -34,8 +33,9 @@ def compare(records: Sequence[Record]) -> list[Comparison]:
     for task in sorted({task_of(record) for record in records}, key=_task_order):
         groups = _group([record for record in records if task_of(record) == task])
         keys = [_comparable(group[0]) for group in groups]
-        for group, key in zip(groups, keys, strict=True):
-            tables.append(_comparison(task, group, ", ".join(_differences(key, keys, COMPARABLE))))
+        differ = [", ".join(_differences(key, keys, COMPARABLE)) for key in keys]
+        order = sorted(range(len(groups)), key=lambda place: natural(differ[place]))
+        tables += [_comparison(task, groups[place], differ[place]) for place in order]
     return tables
 
 
@@ -139,7 +139,7 @@ def _differences(
             continue
         keys = dict.fromkeys(key for one in everyone for key in one[name])
         parts += [
-            f"{key}={mine[name].get(key, DEFAULTS.get(key))}"
+            f"{key}={shown(mine[name].get(key), key)}"
             for key in keys
             if len({canonical(one[name].get(key)) for one in everyone}) > 1
         ]

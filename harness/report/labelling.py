@@ -9,11 +9,14 @@ from functools import cache
 from pathlib import PurePath
 from typing import Any
 
+from ..counts import format_count, parse_count
 from ..identity import DEFAULTS, MATTERS, NEVER
 from .summary import Record, Row, fold_of
 
 AXES = ("size", "budget", "task", "init_from")  # what a study varies by; widths and rates follow from these
 SHORT = ("arch", "task", "budget")  # groups whose name a label leaves out
+COUNTS = ("size", "budget.tokens", "budget.flops", "budget.steps")  # shown as people type them: 2M, 200k
+_NUMBER = re.compile(r"(\d+(?:\.\d+)?(?:[kMGT](?![A-Za-z0-9]))?)")
 _RUN = re.compile(r"(.+)-s\d+-[0-9a-f]{12}")  # the folder of a run: its name, its seed, its identity
 
 
@@ -111,9 +114,13 @@ def without_settings(name: str) -> str:
 
 
 def natural(label: str) -> list[tuple[bool, float, str]]:
-    """Sorts gpt (dim=64) before gpt (dim=128)."""
-    parts = re.split(r"(\d+(?:\.\d+)?)", label)
-    return [(i % 2 == 0, float(part) if i % 2 else 0.0, part) for i, part in enumerate(parts)]
+    """Sorts gpt (dim=64) before gpt (dim=128), and size=300k before size=1M."""
+    parts = _NUMBER.split(label)
+    return [(i % 2 == 0, _number(part) if i % 2 else 0.0, part) for i, part in enumerate(parts)]
+
+
+def _number(text: str) -> float:
+    return float(parse_count(text)) if text[-1].isalpha() else float(text)
 
 
 def labels(rows: Sequence[Sequence[Record]], also: Sequence[Mapping[str, str]]) -> list[str]:
@@ -132,7 +139,8 @@ def labels(rows: Sequence[Sequence[Record]], also: Sequence[Mapping[str, str]]) 
     telling = {name: _telling(of) for name, of in twins.items()}
     found: list[str] = []
     for name, mine in zip(names, settings, strict=True):
-        note = ", ".join(f"{_short(key)}={_shown(mine.get(key), key)}" for key in telling[name])
+        values = {key: shown(json.loads(mine.get(key, "null")), key) for key in telling[name]}
+        note = ", ".join(f"{_short(key)}={value}" for key, value in values.items())
         label = f"{name} ({note})" if note else name
         again = sum(each == label or each.startswith(f"{label} [") for each in found)
         found.append(f"{label} [{again + 1}]" if again else label)
@@ -170,8 +178,10 @@ def _short(key: str) -> str:
     return rest if group in SHORT and rest else key
 
 
-def _shown(value: str | None, key: str) -> Any:
-    return DEFAULTS.get(key, "none") if value is None else json.loads(value)
+def shown(value: Any, key: str) -> str:
+    """The value of a key of the configuration as people write it; None: as its default, or none."""
+    value = DEFAULTS.get(key, "none") if value is None else value
+    return format_count(value) if key in COUNTS and isinstance(value, int) else str(value)
 
 
 def unequal_settings(rows: Sequence[Row]) -> dict[str, str]:

@@ -6,7 +6,7 @@ from sample_records import write_run, write_study
 
 from harness.report.collect import collect
 from harness.report.grouping import COMPARABLE, compare, together
-from harness.report.labelling import pretrained_name
+from harness.report.labelling import natural, pretrained_name
 
 
 def record(arch="gpt", seed=1, fold=None, value=0.8, **changes):
@@ -131,8 +131,8 @@ def test_rows_along_an_axis_stand_in_its_order_and_are_named_by_it_alone():
 def test_widths_that_follow_from_the_size_are_not_told():
     runs = [record(config__size=10**6), record(config__size=10**7, config__arch={"dim": 96, "heads": 8})]
     assert [row.label for row in together(runs, ["size"]).rows] == [
-        "gpt (size=1000000)",
-        "gpt (size=10000000)",
+        "gpt (size=1M)",
+        "gpt (size=10M)",
     ]
 
 
@@ -221,3 +221,11 @@ def test_tasks_share_a_table_only_when_asked_to(tmp_path):
 def test_what_cannot_be_put_together_is_said(runs, allow, said):
     with pytest.raises(ValueError, match=said):
         together(runs, allow)
+
+
+def test_tables_of_a_task_stand_in_the_order_of_what_sets_them_apart():
+    budgets = [300_000, 3_000_000, 1_000_000]
+    runs = [record(config__budget={"kind": "tokens", "tokens": tokens}) for tokens in budgets]
+    told = [table.differs for table in compare(runs)]
+    assert told == ["budget.tokens=300k", "budget.tokens=1M", "budget.tokens=3M"]
+    assert sorted(["size=1M", "size=300k", "dim=64"], key=natural) == ["dim=64", "size=300k", "size=1M"]
