@@ -7,6 +7,7 @@ LayerNorm, RMSNorm                   norms
 Learned, Sinusoidal, Rotary, T5Bias, Alibi, Position (none)
 LMHead, Transform                    heads
 Residual, Stack, Context             what holds them
+checkpointing                        less memory in training      (recompute)
 from_hf, to_hf, hf_config            weights from and to transformers (convert)
 archs.decoding                       text, written with any of them: greedy, drawn, searched for
 """
@@ -16,7 +17,7 @@ from archs.attention import Attention
 from archs.backbones import Decoder, Encoder, EncoderDecoder, nothing
 from archs.bidirectional import Bidirectional
 from archs.context import Context
-from archs.contract import Autoregressive, Backbone, Family, LinearHead, Output
+from archs.contract import Autoregressive, Backbone, Checkpointable, Family, LinearHead, Output
 from archs.convert import from_hf, hf_config, to_hf
 from archs.counting import decay_groups, parameter_counts
 from archs.heads import LMHead, Transform
@@ -24,6 +25,7 @@ from archs.mlp import MLP, GatedMLP
 from archs.moe import MoE
 from archs.norms import LayerNorm, RMSNorm
 from archs.positions import Alibi, Learned, Position, Rotary, Sinusoidal, T5Bias
+from archs.recompute import checkpointing
 from archs.residual import Residual, Stack, State
 from archs.s6 import S6
 from archs.sizing import closest, solve
@@ -38,6 +40,7 @@ __all__ = [
     "Autoregressive",
     "Backbone",
     "Bidirectional",
+    "Checkpointable",
     "Context",
     "Decoder",
     "Encoder",
@@ -61,6 +64,7 @@ __all__ = [
     "Transform",
     "allowed",
     "attend",
+    "checkpointing",
     "closest",
     "decay_groups",
     "from_hf",

@@ -118,21 +118,21 @@ def attend_window(
     bias: Callable[[Tensor, Tensor], Tensor | None] | None = None,
     dropout: float = 0.0,
 ) -> Tensor:
-    """Attention to keys less than `window` away, equal to masking with `allowed`, linear in T.
+    """Attention to keys less than `window` away, equal to masking with `allowed`, linear in S.
 
     Tokens are cut into blocks of `window`; a block reads itself and its neighbours, since nothing
     further can be allowed:
 
-        causal         q block i  x  k blocks i-1, i          (n, W, 2W) instead of (T, T)
+        causal         q block i  x  k blocks i-1, i          (n, W, 2W) instead of (S, S)
         bidirectional  q block i  x  k blocks i-1, i, i+1
 
-    q, k, v are of the same T; keep (B, T) masks keys; bias as `Position.bias`.
+    k, v are of S >= T tokens, q of the last T of them; keep (B, S) masks keys; bias as `Position.bias`.
     """
-    B, H, T, _ = q.shape
+    (B, H, T, _), S = q.shape, k.shape[2]
     reach = 2 if causal else 3
-    tail = -T % window
-    blocks = (T + tail) // window
-    q = F.pad(q, (0, 0, 0, tail))
+    tail = -S % window
+    blocks = (S + tail) // window
+    q = F.pad(q, (0, 0, S - T, tail))
     around = (0, 0, window, tail + (reach - 2) * window)
     k, v = F.pad(k, around), F.pad(v, around)
     # Blocks become the batch, and rows go beside the heads: one mask per block then serves all rows.
@@ -142,7 +142,7 @@ def attend_window(
 
     own = torch.arange(blocks * window, device=q.device).view(blocks, window)
     near = own[:, :1] - window + torch.arange(reach * window, device=q.device)  # (n, reach W)
-    mask = (allowed(own, near, causal, window) & (near < T)[:, None])[:, None]  # (n, 1, W, reach W)
+    mask = (allowed(own, near, causal, window) & (near < S)[:, None])[:, None]  # (n, 1, W, reach W)
     if keep is not None:
         kept = F.pad(keep, around[2:]).unfold(1, reach * window, window)  # (B, n, reach W)
         mask = mask & repeat(kept, "b n s -> n (b h) 1 s", h=H)
@@ -150,7 +150,7 @@ def attend_window(
     if scores is not None:
         scores = repeat(scores, "1 h w s -> 1 (b h) w s", b=B)
     y = attend(q, k, v, scale=scale, mask=additive(mask, scores, q.dtype), dropout=dropout)
-    return rearrange(y, "n (b h) w d -> b h (n w) d", b=B)[:, :, :T]
+    return rearrange(y, "n (b h) w d -> b h (n w) d", b=B)[:, :, S - T : S]
 
 
 def _neighbours(k: Tensor, window: int, reach: int, heads: int) -> Tensor:

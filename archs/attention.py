@@ -142,17 +142,7 @@ class Attention(nn.Module):
         # Pads stand at the end: no kept query of a causal mixer ever reaches one.
         keep = None if self.causal else ctx.keep
         if self.window is not None and q.shape[2] > self.window:
-            return attend_window(
-                q,
-                k,
-                v,
-                window=self.window,
-                causal=self.causal,
-                scale=self.scale,
-                keep=keep,
-                bias=ctx.position.bias,
-                dropout=self._drop,
-            )
+            return self._in_blocks(q, k, v, ctx, keep)
 
         def scores() -> tuple[bool, Tensor | None]:
             mask = None if keep is None else keep[:, None, None]
@@ -163,6 +153,20 @@ class Attention(nn.Module):
 
         causal, mask = ctx.once(("parallel", self.causal, q.dtype), scores)
         return attend(q, k, v, scale=self.scale, causal=causal, mask=mask, dropout=self._drop)
+
+    def _in_blocks(self, q: Tensor, k: Tensor, v: Tensor, ctx: Context, keep: Tensor | None = None) -> Tensor:
+        assert self.window is not None
+        return attend_window(
+            q,
+            k,
+            v,
+            window=self.window,
+            causal=self.causal,
+            scale=self.scale,
+            keep=keep,
+            bias=ctx.position.bias,
+            dropout=self._drop,
+        )
 
     def _continue(self, q: Tensor, k: Tensor, v: Tensor, ctx: Context, state: KV) -> tuple[Tensor, KV]:
         """From a state that has seen tokens. Reads as many slots as have been used, not all there are."""
@@ -175,13 +179,15 @@ class Attention(nn.Module):
             keys, values = state.k[:, :, : ctx.end], state.v[:, :, : ctx.end]
             k_pos = torch.arange(ctx.end, device=q.device)[None]
         else:  # a new token may push out a key that an earlier new one still reads: read, then write
-            used = slots if ctx.level is None else min(ctx.level, slots)
-            keys = torch.cat([state.k[:, :, :used], k], 2)
-            values = torch.cat([state.v[:, :, :used], v], 2)
+            used, oldest = (slots, 0) if ctx.level is None else (min(ctx.level, slots), ctx.level % slots)
+            old = [t[:, :, :used].roll(-oldest, 2) for t in state]
+            keys, values = (torch.cat([t, new], 2) for t, new in zip(old, (k, v), strict=True))
             last = seen[:, None] - 1
-            old_pos = last - (last - torch.arange(used, device=q.device)) % slots
+            old_pos = (last - (last - torch.arange(used, device=q.device)) % slots).roll(-oldest, 1)
             k_pos = torch.cat([old_pos, new_pos.expand(len(seen), -1)], 1)
             state = self._write(state, k, v, ctx)
+            if ctx.level is not None and q.shape[2] > self.window:  # keys in order, for all rows alike
+                return self._in_blocks(q, keys, values, ctx), state
 
         def scores() -> Tensor | None:
             mask = allowed(new_pos, k_pos, causal=True, window=self.window)[:, None]

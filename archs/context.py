@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from torch import Tensor
@@ -53,6 +53,11 @@ class Context:
     def collect(self, name: str, loss: Callable[[list[Tensor]], Tensor], term: Tensor) -> None:
         """Add this sublayer's term to those that `loss` makes one weighted scalar of, `Output.aux[name]`."""
         self.collected.setdefault(name, (loss, []))[1].append(term)
+
+    def fork(self) -> Context:
+        """The same, to which one layer may add without changing this one: it can then be computed twice."""
+        collected = {name: (loss, [*terms]) for name, (loss, terms) in self.collected.items()}
+        return replace(self, memo={**self.memo}, collected=collected)
 
     def losses(self) -> dict[str, Tensor]:
         return {name: loss(terms) for name, (loss, terms) in self.collected.items()}

@@ -93,6 +93,17 @@ class LinearHead(Protocol):
 
 
 @runtime_checkable
+class Checkpointable(Protocol):
+    """A module that computes its activations again in the backward pass where it is told to.
+
+    Any module of a backbone may be one (`archs.Stack` is); `archs.checkpointing` tells them all. The values,
+    gradients and draws of dropout are those of a pass that keeps everything. Optional.
+    """
+
+    activation_checkpointing: bool
+
+
+@runtime_checkable
 class Autoregressive(Backbone, Protocol):
     """A backbone that can go on from where it stopped: every family but ENCODER."""
 

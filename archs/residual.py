@@ -7,6 +7,7 @@ from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from archs.context import Context
 from archs.contract import Output
@@ -57,6 +58,8 @@ class Stack(nn.Module):
               own, since it would norm what has just been normed (ModernBERT).
     dropout   of the embeddings and of each sublayer's output; final_dropout of the final norm's (T5).
     """
+
+    activation_checkpointing = False  # see archs.checkpointing
 
     def __init__(
         self,
@@ -126,13 +129,14 @@ class Stack(nn.Module):
         x = self.embed_norm(self.position.embed(x, ctx))
         x = self.embed_dropout(x) if self.training else x
         after = []
+        recompute = self.activation_checkpointing and torch.is_grad_enabled()
         for i, layer in enumerate(self._sublayers()):
-            before = [None] * len(layer) if state is None else state.layers[i]
-            states = []
-            for sublayer, old in zip(layer, before, strict=True):
-                x, new = sublayer(x, ctx, old)
-                states.append(new)
-            after.append(tuple(states))
+            before = (None,) * len(layer) if state is None else state.layers[i]
+            if recompute:
+                x, states, ctx = checkpoint(_alone, layer, x, ctx, before, use_reentrant=False)
+            else:
+                x, states = _through(layer, x, ctx, before)
+            after.append(states)
         x = self.final_norm(x)
         x = self.final_dropout(x) if self.training else x
         if order is not None:
@@ -203,6 +207,26 @@ class Stack(nn.Module):
     def state_bytes(self, T: int, S: int = 0, dtype: torch.dtype = torch.float32) -> int:
         """What `start(1, max_len=T)` holds, with a memory of S: the sublayers' states and `seen`."""
         return torch.int64.itemsize + sum(part.state_bytes(T, S, dtype) for part in self._parts())
+
+
+def _through(
+    layer: list[Residual], x: Tensor, ctx: Context, before: tuple[Any, ...]
+) -> tuple[Tensor, tuple[Any, ...]]:
+    """One layer: x (B, T, D) to the same, and the states of its sublayers to those after."""
+    after = []
+    for sublayer, state in zip(layer, before, strict=True):
+        x, state = sublayer(x, ctx, state)
+        after.append(state)
+    return x, tuple(after)
+
+
+def _alone(
+    layer: list[Residual], x: Tensor, ctx: Context, before: tuple[Any, ...]
+) -> tuple[Tensor, tuple[Any, ...], Context]:
+    """The same without a trace in `ctx`, but for the one that it gives back: computed again in the backward
+    pass, it finds the tables that it found before, and no loss is collected twice."""
+    ctx = ctx.fork()
+    return *_through(layer, x, ctx, before), ctx
 
 
 def compact(x: Tensor, keep: Tensor | None) -> tuple[Tensor, Tensor | None, Tensor | None]:

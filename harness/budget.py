@@ -45,13 +45,14 @@ class CostModel:
 
     def __call__(self, batch: Batch) -> Cost:
         rows, T = batch.tokens.shape
-        S = 0 if batch.source is None else batch.source.shape[1]
+        source = 0 if batch.source is None else batch.source.shape[1]
+        S = source or batch.seen
         targets = int((batch.targets != IGNORE).sum())
         # The head reads scored positions only; their mean over rows is exact since its cost is linear.
         body = self._forward(T, S, 0) * rows
         head = (self._forward(T, S, 1) - self._forward(T, S, 0)) * targets
         trained = head if self._frozen else body + head
-        return Cost(batch.consumed, rows * (T + S), targets, body + head + BACKWARD * trained)
+        return Cost(batch.consumed, rows * (T + source), targets, body + head + BACKWARD * trained)
 
 
 @dataclass

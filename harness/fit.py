@@ -17,6 +17,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from rich.console import Console
 from safetensors.torch import save
 
+from archs import checkpointing
 from archs.contract import Backbone
 
 from . import record
@@ -30,12 +31,13 @@ from .callbacks import (
     StopOnSignal,
     StopWhenDiverged,
 )
+from .efficiency.memory import PeakMemory
 from .freezing import answers, freeze
 from .loading import init_weights
-from .memory import PeakMemory
 from .module import ENDLESS, Account, Batches, Loader, Training, derived_seed
 from .plan import Plan
 
+OWN = ("threads", "num_workers", "activation_checkpointing", "chunked_loss")  # of trainer.*: not Lightning's
 CHECKPOINT_EVERY = timedelta(seconds=20)  # of training: what a kill can cost at most
 
 
@@ -67,6 +69,8 @@ class Run:
         device = "cuda" if uses_cuda(config["trainer"]["accelerator"]) else "cpu"
         peak = PeakMemory(device)
         backbone = task.wrap(self.plan.arch.build(task.vocab_size))
+        assert isinstance(backbone, torch.nn.Module)
+        checkpointing(backbone, config["trainer"]["activation_checkpointing"])
         if config["init_from"] is not None:
             init_weights(backbone, config["init_from"])
         if config["freeze"] is not None:
@@ -78,6 +82,8 @@ class Run:
             optim=config["optim"],
             seed=config["seed"],
             frozen=config["freeze"] is not None,
+            sequence=task.sequence,
+            chunked=config["trainer"]["chunked_loss"],
         )
         diverged, stopped = StopWhenDiverged(), StopOnSignal(self.checkpoint)
         callbacks: list[L.Callback] = [Account(), diverged, stopped]
@@ -102,7 +108,7 @@ class Run:
 
     def trainer(self, callbacks: list[L.Callback]) -> L.Trainer:
         """A Lightning Trainer for one epoch over the loader, which is as long as the budget."""
-        options = {k: v for k, v in self.config["trainer"].items() if k not in ("threads", "num_workers")}
+        options = {k: v for k, v in self.config["trainer"].items() if k not in OWN}
         callbacks += [
             Evaluations(self.plan.task, self.config["evaluations"], self.evaluated),
             Journal(lambda row: record.append_metrics(self.folder, row)),

@@ -14,13 +14,13 @@ LOGITS = 2**21
 ROWS = 256
 
 
-def cross_entropy(backbone: Backbone, hidden: Tensor, targets: Tensor) -> Tensor:
+def cross_entropy(backbone: Backbone, hidden: Tensor, targets: Tensor, *, chunked: bool = True) -> Tensor:
     """Mean cross-entropy in nats of backbone.head(hidden), hidden (N, D), against targets (N,).
 
     Where the head is linear, a piece of the rows at a time: value and gradients are the same, and the
-    (N, V) logits, the largest tensor of a step, never exist.
+    (N, V) logits, the largest tensor of a step, never exist. Unless `chunked`, they do.
     """
-    if not isinstance(backbone, LinearHead):
+    if not chunked or not isinstance(backbone, LinearHead):
         return F.cross_entropy(backbone.head(hidden), targets)
     features, weight, bias = backbone.readout(hidden)
     dtype, device = features.dtype, features.device.type

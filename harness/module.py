@@ -14,12 +14,13 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from archs import decay_groups
-from archs.contract import Backbone
+from archs.contract import Autoregressive, Backbone, Output
 from tasks.rows import IGNORE, Batch
 from tasks.task import Task
 
 from .budget import Budget, CostModel, Spent
 from .loss import cross_entropy
+from .savers import Carried
 
 ENDLESS = 2**31  # batches offered under budget=seconds, where the clock decides
 
@@ -31,23 +32,36 @@ def derived_seed(*names: object) -> int:
 
 
 def scored_loss(
-    backbone: Backbone, batch: Batch, *, frozen: bool = False
+    backbone: Backbone, batch: Batch, *, frozen: bool = False, chunked: bool = True
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """Mean cross-entropy in nats over the scored positions, and the backbone's own weighted losses.
 
-    The head reads only positions that have a target: for masked language models that is a sixth of them.
-    frozen: gradients go no further than the head.
+    frozen: gradients go no further than the head. chunked: see `loss.cross_entropy`.
     """
+    output = forward(backbone, batch, frozen=frozen)
+    return scored(backbone, output.hidden, batch.targets, chunked=chunked), output.aux
+
+
+def forward(backbone: Backbone, batch: Batch, *, frozen: bool = False, state: Any = None) -> Output:
+    """What the backbone makes of a batch, from `state` on where one is given."""
     with torch.set_grad_enabled(torch.is_grad_enabled() and not frozen):
-        output = backbone(  # type: ignore[operator]  # a Protocol cannot be an nn.Module too
-            batch.tokens, batch.keep, source=batch.source, source_keep=batch.source_keep
+        output: Output = backbone(  # type: ignore[operator]  # a Protocol cannot be an nn.Module too
+            batch.tokens, batch.keep, source=batch.source, source_keep=batch.source_keep, state=state
         )
-    asked = batch.targets != IGNORE
+    return output
+
+
+def scored(backbone: Backbone, hidden: Tensor, targets: Tensor, *, chunked: bool = True) -> Tensor:
+    """Mean cross-entropy in nats of hidden (B, T, D) over the targets (B, T) that are not IGNORE.
+
+    The head reads no other positions: for masked language models those are a sixth of all.
+    """
+    asked = targets != IGNORE
     if bool(asked.all()):
-        hidden, targets = output.hidden.flatten(0, 1), batch.targets.flatten()
+        hidden, targets = hidden.flatten(0, 1), targets.flatten()
     else:
-        hidden, targets = output.hidden[asked], batch.targets[asked]
-    return cross_entropy(backbone, hidden, targets), output.aux
+        hidden, targets = hidden[asked], targets[asked]
+    return cross_entropy(backbone, hidden, targets, chunked=chunked)
 
 
 class Training(L.LightningModule):
@@ -55,6 +69,7 @@ class Training(L.LightningModule):
 
     spent: what the run has used up. `steps`: optimiser steps the budget pays for (None: seconds).
     frozen: only the head is trained (see freezing.py), without decay, which would move rows with no gradient.
+    sequence: Task.sequence, where a batch goes on from the state that the one before left. chunked: loss.py.
     """
 
     def __init__(
@@ -66,16 +81,22 @@ class Training(L.LightningModule):
         optim: Mapping[str, Any],
         seed: int,
         frozen: bool = False,
+        sequence: int | None = None,
+        chunked: bool = True,
     ) -> None:
         super().__init__()
         self.backbone = backbone
-        self.frozen = frozen
+        self.frozen, self.chunked = frozen, chunked
         self.budget = budget
         self.steps = steps
         self.optim = optim
         self.seed = seed
         self.spent = Spent()
         self.cost = CostModel(backbone, frozen)
+        self.carried: Carried | None = None
+        if sequence is not None:
+            assert isinstance(backbone, Autoregressive)
+            self.carried = Carried(backbone, sequence)
         self.loss = torch.tensor(math.nan)  # of the last batch, on its device
         self._lap = 0.0
 
@@ -103,9 +124,13 @@ class Training(L.LightningModule):
         torch.manual_seed(derived_seed(self.seed, "dropout", self.spent.batches, self.global_rank))
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        loss, aux = scored_loss(self.backbone, batch, frozen=self.frozen)
+        state = None if self.carried is None else self.carried.before(batch)
+        output = forward(self.backbone, batch, frozen=self.frozen, state=state)
+        if self.carried is not None:
+            self.carried.keep(output.state)
+        loss = scored(self.backbone, output.hidden, batch.targets, chunked=self.chunked)
         self.loss = loss.detach()
-        return loss + sum(aux.values()) if aux else loss
+        return loss + sum(output.aux.values()) if output.aux else loss
 
     def account(self, batch: Batch) -> None:
         """Add a finished batch to `spent`, and end the run when a budget of seconds is used up."""
@@ -151,9 +176,13 @@ class Training(L.LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["spent"] = self.spent.state()
+        if self.carried is not None:
+            checkpoint["carried"] = self.carried.leaves
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self.spent = Spent(**checkpoint["spent"])
+        if self.carried is not None:
+            self.carried.leaves = checkpoint["carried"]
 
 
 class Batches(Dataset[Batch]):

@@ -20,6 +20,7 @@ from .freezing import check_freezing
 from .identity import identity, run_name, sources
 from .loading import origin
 from .matching import Match, matched
+from .savers import check_savers
 from .starting import announce, check_positions, taken_over, with_tokenizer
 from .strict import as_dict
 
@@ -55,6 +56,7 @@ def plan(config: DictConfig) -> Plan:
     arch, match = matched(config, task) if taken is None else (taken, None)
     outline = task.wrap(arch.build(task.vocab_size, "meta"))
     check_positions(config, task.max_len, outline.max_len)
+    check_savers(config, task, outline)
     frozen = config.freeze is not None
     if frozen:
         check_freezing(config, task, outline)

@@ -39,6 +39,7 @@ class Batch:
     keep     (B, T) bool or None, None where no row needed padding; False only at batching pads
     source   (B, S) int64 or None  source_keep (B, S) bool or None
     consumed: corpus tokens this batch uses up (for Examples: source and answer), the unit of budgets.
+    seen: tokens of these rows that the batches before it read: it goes on from their state (Task.sequence).
     """
 
     tokens: Tensor
@@ -47,6 +48,7 @@ class Batch:
     source: Tensor | None = None
     source_keep: Tensor | None = None
     consumed: int = 0
+    seen: int = 0
 
     def to(self, device: torch.device | str) -> Batch:
         moved: dict[str, Any] = {

@@ -70,8 +70,10 @@ class Stream:
             )
         return self.tokens // length
 
-    def batch_windows(self, seed: int, index: int, batch: int, length: int) -> np.ndarray:
-        """Training windows index * batch, ..., + batch - 1 of a seed: (batch, length) int64.
+    def batch_windows(
+        self, seed: int, index: int, batch: int, length: int, part: slice = slice(None)
+    ) -> np.ndarray:
+        """Training windows index * batch, ..., + batch - 1 of a seed: (batch, length) int64, or `part` of it.
 
         An epoch cuts the stream, closed to a ring, into windows from a random place on and shows each once in
         random order; both are new in every epoch. A pure function of its arguments: the same for every
@@ -84,7 +86,7 @@ class Stream:
             now = epochs == epoch
             phase, order = _epoch(seed, int(epoch), self.tokens, windows)
             starts[now] = phase + order[turns[now]] * length
-        places = starts[:, None] + np.arange(length)  # (batch, length)
+        places = starts[:, None] + np.arange(*part.indices(length))  # (batch, length) without a part
         return self.ids[places % self.tokens].astype(np.int64)
 
 

@@ -12,8 +12,9 @@ from torch.func import functional_call
 
 from archs.conformance.attention import attention_by, eager
 from archs.conformance.subject import Subject, cross_entropy, reading, tokens
-from archs.contract import Family
+from archs.contract import Checkpointable, Family
 from archs.counting import decay_groups
+from archs.recompute import checkpointing
 
 STEPS = 150  # at most, to learn 16 tokens by heart
 LEARNED = 0.2  # of ln(vocabulary), the loss at which they are
@@ -114,6 +115,26 @@ class Learning(Subject):
                 f"the gradient of {name.removeprefix('backbone.')} is {found:.6g} along a direction in which "
                 f"the function grows by {expected:.6g}: look at backward passes written by hand"
             )
+
+    def test_recomputed_activations_change_nothing(self) -> None:
+        """With activation_checkpointing, in training: values, gradients and the draws of dropout."""
+        backbone = self._made().train()
+        if not any(isinstance(module, Checkpointable) for module in backbone.modules()):
+            pytest.skip("it keeps its activations: see archs.contract.Checkpointable")
+        summed = _Summed(backbone, tokens(2, self._longest(backbone)), reading(backbone))
+        named = [(name, p) for name, p in summed.named_parameters() if p.requires_grad]
+        found = []
+        with torch.random.fork_rng(devices=[]):
+            for on in (False, True):
+                checkpointing(backbone, on)
+                torch.manual_seed(0)
+                value = summed()
+                gradients = torch.autograd.grad(value, [p for _, p in named], materialize_grads=True)
+                found.append([value, *gradients])
+        names = ["the value", *(f"the gradient of {name.removeprefix('backbone.')}" for name, _ in named)]
+        for name, kept, computed in zip(names, *found, strict=True):
+            where = "What is computed again has to be what was computed, from the same inputs."
+            self._equal(computed, kept, f"{name}, activations computed again and kept", where)
 
     def test_attention_is_its_formula(self) -> None:
         """softmax(q k^T * scale + mask) v written out gives the same, in value and in gradient."""

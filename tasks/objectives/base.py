@@ -29,12 +29,14 @@ class Objective(ABC):
     name            as typed in `objective=NAME`
     families        those it can train; any other is refused by a ValueError
     markers         tokens that a row may hold beyond its window
+    continues       whether a window may go on where the one before it ended, from its state
     infill_context  "both" or "left": which sides of a gap `infill_prompt` shows
     """
 
     name: ClassVar[str]
     families: ClassVar[frozenset[Family]]
     markers: ClassVar[int] = 0
+    continues: ClassVar[bool] = False
     infill_context: ClassVar[Literal["both", "left"]] = "left"
 
     def __init__(self, *, family: Family, start: int | None = None) -> None:

@@ -24,6 +24,7 @@ class Causal(Objective):
 
     name = "causal"
     families = frozenset({Family.DECODER})
+    continues = True
 
     def batch(self, windows: np.ndarray, rng: np.random.Generator, *, vocab_size: int) -> Batch:
         windows = windows.astype(np.int64)
@@ -50,6 +51,7 @@ class FillInTheMiddle(Causal):
 
     name = "fim"
     markers = 3
+    continues = False
     infill_context: ClassVar[Literal["both", "left"]] = "both"
 
     def __init__(self, rate: float = 0.5, *, family: Family, start: int | None = None) -> None:

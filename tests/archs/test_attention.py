@@ -77,15 +77,17 @@ def test_a_window_in_blocks_is_its_mask(T, window, causal, biased, data):
     def bias(q_pos, k_pos):
         return slope * (k_pos[:, None, None, :] - q_pos[:, None, :, None]) if biased else None
 
-    ours = attend_window(q, k, v, window=window, causal=causal, scale=0.3, keep=keep, bias=bias)
+    n = data.draw(st.integers(1, T))  # queries, the last ones
+    ours = attend_window(q[:, :, -n:], k, v, window=window, causal=causal, scale=0.3, keep=keep, bias=bias)
     places = torch.arange(T)
     mask = allowed(places, places, causal, window)
     if keep is not None:
         mask = mask & keep[:, None, None]
         mask = mask | ~mask.any(-1, keepdim=True)
     expected = by_definition(q, k, v, mask, 0.3, bias(places[None], places[None]))
-    real = torch.ones(2, T, dtype=torch.bool) if keep is None else keep
-    assert_same(ours.transpose(1, 2)[real], expected.transpose(1, 2)[real], (q, k, v))
+    real = (torch.ones(2, T, dtype=torch.bool) if keep is None else keep)[:, -n:]
+    expected = expected[:, :, -n:].transpose(1, 2)
+    assert_same(ours.transpose(1, 2)[real], expected[real], (q, k, v))
 
 
 def test_a_window_takes_memory_linear_in_length():

@@ -180,6 +180,7 @@ WRONG = {
     wrong.StartsTooLarge: {"loss_starts_in_its_band"},
     wrong.HardlySpeaks: {"one_batch_is_learned_by_heart"},
     wrong.HasAWrongGradient: {"gradients_are_those_of_the_function"},
+    wrong.RecomputesSomethingElse: {"recomputed_activations_change_nothing"},
     wrong.HeadReadsItsNeighbours: {"the_head_reads_each_position_by_itself"},
     wrong.HidesAWeight: {"weights_come_back_from_a_file"},
     wrong.HidesABuffer: {"the_meta_device_holds_its_shape"},

@@ -67,7 +67,19 @@ def test_the_same_command_skips_what_is_completed(tiny):
     assert path.read_bytes() == before
 
 
-@pytest.mark.parametrize("extra", [[], ["arch.dropout=0.1", "trainer.accumulate_grad_batches=2"]])
+WINDOWED = ["arch/mixer=sliding", "arch.mixer.window=20"]
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [
+        [],
+        ["arch.dropout=0.1", "trainer.accumulate_grad_batches=2"],
+        ["arch=mamba", "task.segments=4"],
+        ["arch=mamba2", "task.segments=6", "trainer.precision=bf16-mixed"],
+        [*WINDOWED, "task.segments=2", "arch.dropout=0.1", "trainer.activation_checkpointing=true"],
+    ],
+)
 def test_an_interrupted_run_goes_on_bit_for_bit(tiny, extra):
     straight, stopped = tiny("study_name=a", *extra), tiny("study_name=b", *extra)
     assert run(straight) == 0
