@@ -11,7 +11,7 @@ WORKERS = {
     "train": "harness.train",
     "compare": "harness.study",
     "eval": "harness.evaluate",
-    "bench": "harness.bench",
+    "bench": "harness.efficiency.command",
     "report": "harness.report",
     "generate": "harness.generate",
     "list": "harness.listing",
@@ -34,7 +34,7 @@ def evaluate() -> None:
 
 
 def bench() -> None:
-    """archs-bench: time and memory against sequence length."""
+    """archs-bench: what architectures cost as sequences grow."""
     main("bench", WORKERS["bench"])
 
 

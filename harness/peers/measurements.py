@@ -22,8 +22,8 @@ from archs.contract import Autoregressive
 from archs.decoding import Special, generate
 from archs.kernels import selective_scan
 
-from ..memory import PeakMemory
-from ..point import matmul_peak
+from ..efficiency.memory import PeakMemory
+from ..efficiency.timing import Stopwatch
 from . import contestants
 from .contestants import BATCH, LENGTH, VOCABULARY
 
@@ -144,7 +144,8 @@ def share(width: int, repeats: int) -> dict[str, Any]:
     step = mine.step("32-true")
     for _ in range(2):
         step()
-    pairs = [(seconds(step), matmul_peak()) for _ in range(repeats)]
+    cpu = torch.device("cpu")
+    pairs = [(seconds(step), Stopwatch(cpu).matmul_peak) for _ in range(repeats)]
     model: Any = mine.module
     flops = 3 * BATCH[width] * model.flops(LENGTH, scored=LENGTH - 1)
     with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profile:

@@ -1,0 +1,104 @@
+"""One point, measured by two fresh processes: one for its memory, then one for all its times."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ..errors import ConfigError
+from ..record import read_json
+from ..searchpath import child_environment
+from . import launcher
+from .memory import available
+from .timing import REPEATS
+
+LAUNCHER = Path(launcher.__file__)
+THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
+# Every tensor in a mapping of its own, which the system gets back when it is freed: its count then follows
+# the allocator's. Costs time, so it is for the process whose times do not count.
+MAPPED = {"MALLOC_MMAP_THRESHOLD_": "65536"}
+QUIET = {"KINETO_LOG_LEVEL": "99"}
+PATIENCE = 60.0  # seconds that a process may take to start
+SHARE = 0.95  # of the memory that is free, where no limit is given: the last of it is not ours to take
+
+
+def measured(spec: Mapping[str, Any], limits: Mapping[str, Any]) -> dict[str, Any]:
+    """What is known of a point: {"status", ...}, with memory where only its times could not be had.
+
+    limits: {"seconds": for both processes, "memory": bytes a process may take, null: what is free}.
+    """
+    deadline = time.monotonic() + limits["seconds"]
+    found = child("memory", spec, limits["seconds"], limits["memory"])
+    took: dict[str, float] = found.pop("took", {})
+    if found["status"] != "ok":
+        return found
+    left = deadline - time.monotonic()
+    slow = [name for name, seconds in took.items() if seconds * REPEATS[0] > left]
+    if slow:
+        times: dict[str, Any] = {"status": "over-time", "error": f"{slow[0]} takes {took[slow[0]]:.3g} s"}
+    else:
+        times = child("times", spec, left, limits["memory"])
+    both = {**found.pop("environment"), **times.pop("environment", {})}
+    return {**found, **times, "environment": both}
+
+
+def child(what: str, spec: Mapping[str, Any], seconds: float, memory: int | None) -> dict[str, Any]:
+    """One process of a point, ended when its time is over: what it found, or how it ended."""
+    if memory is None and spec["device"] == "cpu":
+        free = available()
+        memory = None if free is None else int(SHARE * free)
+    with tempfile.TemporaryDirectory(prefix="archs-") as name:
+        scratch = Path(name)
+        given, out, said = (scratch / file for file in ("spec.json", "out.json", "said"))
+        given.write_text(json.dumps({**spec, "seconds": seconds, "memory": memory}))
+        command = [sys.executable, "-I", "-S", str(LAUNCHER), str(os.getpid()), str(seconds), sys.executable]
+        command += ["-m", "harness.efficiency.child", what, str(given), str(out)]
+        with open(said, "wb") as file:
+            process = subprocess.Popen(
+                command, env=environment(what, spec["threads"]), stdout=file, stderr=subprocess.STDOUT
+            )
+            try:
+                process.wait()
+            finally:  # a sweep that is stopped leaves no child behind
+                process.terminate()
+                process.wait()
+        if out.exists():
+            return dict(read_json(out))
+        return ended(process.returncode, said.read_text(errors="replace"), seconds)
+
+
+def ended(status: int, said: str, seconds: float) -> dict[str, Any]:
+    """What became of a process that left no result, by the launcher's exit status."""
+    lines = said.strip().splitlines()
+    if status == launcher.OVER:
+        return {"status": "over-time", "error": f"not done within {seconds:.0f} s"}
+    if status == 128 + 9 or "bad_alloc" in said:  # SIGKILL: the kernel's, where memory has come to its end
+        return {"status": "out-of-memory", "error": "killed, as systems do where memory ends"}
+    how = f"killed by signal {status - 128}" if status > 128 else f"exit status {status}"
+    return {"status": "failed", "error": f"{how}: {lines[-1]}" if lines else how}
+
+
+def environment(what: str, threads: int) -> dict[str, str]:
+    """Of a child: threads for every library that chooses before PyTorch is told."""
+    pinned = {name: str(threads) for name in THREADS}
+    fixed = {"OMP_DYNAMIC": "FALSE", "MKL_DYNAMIC": "FALSE", **QUIET}
+    return {**child_environment(), **pinned, **fixed, **(MAPPED if what == "memory" else {})}
+
+
+def check_memory(limit: int, threads: int) -> None:
+    """Raise ConfigError for a limit on a processor's memory that no point could keep, or no process would."""
+    if sys.platform != "linux":
+        raise ConfigError(f"memory={limit}: only Linux limits what a process maps; leave memory=null here")
+    found = child("baseline", {"threads": threads, "device": "cpu"}, PATIENCE, None)
+    held = found.get("bytes")
+    if held is not None and limit <= held:
+        raise ConfigError(
+            f"memory={limit}: a process holds {held / 1e6:,.0f} MB before it has a model; try memory=2G"
+        )

@@ -1,0 +1,103 @@
+"""Peak memory of this process: from the operating system, from the allocators, and what there is of it.
+
+`ru_maxrss` is inherited through fork and exec, so a child of a large parent reports the parent's
+peak; VmHWM is the process's own and can be reset.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import resource
+import sys
+from collections.abc import Iterator
+from itertools import accumulate
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.profiler import ProfilerActivity, profile
+
+PROC = Path("/proc")
+# What a control group may hold, and what it holds: version 2, then 1.
+CONTROL = {"memory.max": "memory.current", "memory/memory.limit_in_bytes": "memory/memory.usage_in_bytes"}
+CONTROL_ROOT = Path("/sys/fs/cgroup")
+UNIT = 1 if sys.platform == "darwin" else 1024  # of ru_maxrss
+
+
+def field(name: str, file: str = "self/status") -> int | None:
+    """A field of a file below /proc in bytes, or None where there is none."""
+    with contextlib.suppress(OSError):
+        for line in (PROC / file).read_text().splitlines():
+            if line.startswith(name + ":"):
+                return int(line.split()[1]) * 1024
+    return None
+
+
+def available() -> int | None:
+    """Bytes that processes can still take without swapping; None where the system does not say."""
+    found = [field("MemAvailable", "meminfo")]
+    for limit, used in CONTROL.items():
+        with contextlib.suppress(OSError, ValueError):  # "max" is no number
+            found.append(int((CONTROL_ROOT / limit).read_text()) - int((CONTROL_ROOT / used).read_text()))
+    return min((value for value in found if value is not None), default=None)
+
+
+class PeakMemory:
+    """Peak bytes above the baseline at the moment this was made.
+
+    >>> peak = PeakMemory("cpu")
+    >>> ...
+    >>> peak.bytes()
+
+    method says where they are from. Without /proc the peak is that of the process's whole life, and what
+    stays below an earlier one reads 0.
+    """
+
+    def __init__(self, device: torch.device | str) -> None:
+        self.device = torch.device(device)
+        if self.device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(self.device)
+            self.baseline = torch.cuda.memory_allocated(self.device)
+            self.method = "cuda allocator"
+            return
+        try:
+            (PROC / "self/clear_refs").write_text("5")  # resets VmHWM to the present resident size
+            self.method = "VmHWM"
+        except OSError:
+            self.method = "ru_maxrss"
+        self.baseline = (self.method == "VmHWM" and field("VmRSS")) or self._highest()
+
+    def _highest(self) -> int:
+        if self.device.type == "cuda":
+            return torch.cuda.max_memory_allocated(self.device)
+        own = field("VmHWM") if self.method == "VmHWM" else None
+        return own or resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * UNIT
+
+    def bytes(self) -> int:
+        return max(0, self._highest() - self.baseline)
+
+
+class Allocated:
+    """What tensors took of CPU memory while `watched`: peak bytes above the start, and operators that ran.
+
+    Every allocation counts, inside operators too, to the byte and the same in every run. None where this
+    build of PyTorch cannot tell.
+    """
+
+    peak: int | None = None
+    operators: frozenset[str] = frozenset()
+
+
+@contextlib.contextmanager
+def watched() -> Iterator[Allocated]:
+    """Count allocations of PyTorch's CPU allocator in the block; the result is complete after it."""
+    found = Allocated()
+    if not torch.profiler.kineto_available():
+        yield found
+        return
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as seen:
+        yield found
+    events: list[Any] = seen.profiler.kineto_results.events() if seen.profiler else []
+    changes = sorted((e for e in events if e.name() == "[memory]"), key=lambda event: event.start_ns())
+    found.peak = max(accumulate((event.nbytes() for event in changes), initial=0))
+    found.operators = frozenset(e.name() for e in events if e.name().startswith("aten::"))

@@ -1,0 +1,146 @@
+"""A backbone, ready for every kind of work that is measured, on random tokens of any shape."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from archs import checkpointing, decay_groups
+from archs.contract import Autoregressive, Backbone, Family
+
+from ..building import construct
+from ..loss import cross_entropy
+from .timing import REPEATS, Work
+
+WARM_UP = 128  # tokens: short work first, so that lazy set-up and optimiser state are not counted
+DECODED = REPEATS[1] + 2  # tokens at most, in a timing of decoding: warm-up and start among them
+OTHER = 64  # tokens on the side of an encoder-decoder where the length is not
+DTYPES = {"32-true": torch.float32, "bf16-mixed": torch.bfloat16, "bf16-true": torch.bfloat16}
+
+
+class Subject:
+    """What a point's spec describes (see points.Point), with an optimiser.
+
+    `work` gives the kinds of work that its family and mode know, of which the module's mode is the caller's:
+
+    train_step  forward, loss at every position, backward, AdamW
+    forward     an encoder's hidden states; others': and the logits of the last position
+    prefill     the same into a state to decode from, which is made, too
+    decode      one token more for every row, after as many as the point says
+    """
+
+    def __init__(self, spec: Mapping[str, Any]) -> None:
+        self.device, self.dtype = torch.device(spec["device"]), DTYPES[spec["precision"]]
+        self.mixed = spec["precision"].endswith("mixed")
+        self.family, self.chunked = Family(spec["family"]), spec["chunked_loss"]
+        backbone: Any = construct(spec["node"], spec["vocab_size"], self.device)
+        if not self.mixed:
+            backbone.to(self.dtype)
+        checkpointing(backbone, spec["activation_checkpointing"])
+        self.backbone: Backbone = backbone
+        self.module: torch.nn.Module = backbone
+        self.optimizer = torch.optim.AdamW(decay_groups(backbone, 0.1), lr=1e-4, fused=True)
+
+    def resize(self, batch: int, length: int, side: str | None = None) -> None:
+        """Tokens (batch, T), of an encoder-decoder a source (batch, S), too; `side`: which is `length`."""
+        own, read = lengths(length, side)
+        draw = torch.Generator().manual_seed(0)
+        size = self.backbone.vocab_size
+        self.tokens = torch.randint(size, (batch, own), generator=draw).to(self.device)
+        self.source: Tensor | None = None
+        if side is not None:
+            self.source = torch.randint(size, (batch, read), generator=draw).to(self.device)
+
+    def work(self, mode: str) -> dict[str, Work]:
+        """The kinds of work, the lightest first; of one sequence no training step."""
+        kinds: dict[str, Work] = {"forward": self.forward}
+        if self.family is not Family.ENCODER:
+            kinds = {"prefill": self.prefill} if mode == "single" else {**kinds, "prefill": self.prefill}
+        if mode == "tokens":
+            kinds["train_step"] = self.train_step
+        return kinds
+
+    def casting(self) -> AbstractContextManager:
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.mixed)
+
+    def train_step(self) -> None:
+        with self.casting():
+            hidden, _, aux = self.backbone.forward(self.tokens, source=self.source)
+            rows, targets = hidden.flatten(0, 1), self.tokens.flatten()
+            loss = cross_entropy(self.backbone, rows, targets, chunked=self.chunked)
+            loss = loss + sum(aux.values())
+        loss.backward()
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+
+    @torch.inference_mode()
+    def forward(self) -> None:
+        with self.casting():
+            hidden = self.backbone.forward(self.tokens, source=self.source).hidden
+            if self.family is not Family.ENCODER:
+                self.backbone.head(hidden[:, -1])
+
+    @torch.inference_mode()
+    def prefill(self) -> Any:
+        backbone = self.backbone
+        assert isinstance(backbone, Autoregressive)
+        with self.casting():
+            state = backbone.start(
+                len(self.tokens),
+                source=self.source,
+                max_len=self.tokens.shape[1] + DECODED,
+                device=self.device,
+                dtype=torch.float32 if self.mixed else self.dtype,
+            )
+            hidden, state, _ = backbone.step(self.tokens, state)
+            backbone.head(hidden[:, -1])
+        return state
+
+    def decoder(self) -> Callable[[], None]:
+        """Work that decodes one token per row; every call finds a context longer by one."""
+        backbone, state, token = self.backbone, self.prefill(), self.tokens[:, :1]
+        assert isinstance(backbone, Autoregressive)
+        step = backbone.step
+
+        @torch.inference_mode()
+        def decode() -> None:
+            nonlocal state
+            with self.casting():
+                hidden, state, _ = step(token, state)
+                backbone.head(hidden)
+
+        return decode
+
+    def flops(self) -> dict[str, int]:
+        """Of every kind of work, for the whole batch."""
+        batch, T = self.tokens.shape
+        return operations(self.backbone, batch, T, 0 if self.source is None else self.source.shape[1])
+
+    def state_bytes(self) -> int | None:
+        """Of one sequence; None where the family keeps none."""
+        if self.family is Family.ENCODER:
+            return None
+        S = 0 if self.source is None else self.source.shape[1]
+        return self.backbone.state_bytes(self.tokens.shape[1], S, torch.float32 if self.mixed else self.dtype)
+
+
+def lengths(length: int, side: str | None) -> tuple[int, int]:
+    """(T, S): how many tokens are written or read in place, and how many of a source."""
+    if side is None:
+        return length, 0
+    return (OTHER, length) if side == "source" else (length, OTHER)
+
+
+def operations(backbone: Backbone, batch: int, T: int, S: int) -> dict[str, int]:
+    """FLOPs of every kind of work on a batch; a training step counts as three forward passes."""
+    of, scored = backbone.flops, 0 if backbone.family == Family.ENCODER else 1
+    found = {"train_step": 3 * of(T, S), "forward": of(T, S, scored), "prefill": of(T, S, scored)}
+    if backbone.family == Family.DECODER:
+        found["decode"] = of(1, T, 1)
+    elif backbone.family == Family.ENCODER_DECODER:
+        found["decode"] = of(T + 1, S, 1) - of(T, S, 0)
+    return {name: batch * count for name, count in found.items()}

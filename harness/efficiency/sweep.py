@@ -1,0 +1,152 @@
+"""A sweep: every point once, length by length.
+
+    points ─> one by one ─┬─ finished before: kept
+              (one sweep  ├─ a shorter one ended by a limit: skipped
+              in a folder)└─ measured by two processes, within its limits ─> a file
+                   │
+                   └─> those where the machine's own speed drifted: again, twice at most
+
+A point that runs out of memory or time is a result: the rest of its curve is skipped, and the sweep goes on.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+from ..counts import parse_count
+from ..environment import environment
+from ..errors import note, one_line_errors
+from ..lock import holder, run_lock
+from . import measure, records
+from .device import choose_device
+from .points import Point, points
+from .records import Result
+
+AGAIN = 2  # times that a point is repeated at most
+
+
+class Sweep:
+    """Measures points into their files. results: by path, as they stand."""
+
+    def __init__(self, todo: Sequence[Point], limits: Mapping[str, Any], *, progress: bool = True) -> None:
+        self.todo, self.limits = todo, dict(limits)
+        self.results: dict[Path, Result] = {}
+        self.about = environment()
+        self.bar = Progress(
+            TextColumn("[bold]lengths[/bold] {task.description}"),
+            BarColumn(bar_width=None),
+            TextColumn("{task.fields[done]}"),
+            TimeRemainingColumn(compact=True),
+            console=Console(stderr=True),
+            speed_estimate_period=900,  # seconds: points are few, and some are long
+            expand=True,
+            disable=not progress,
+        )
+        self.line = self.bar.add_task("", total=sum(point.weight for point in todo), done="")
+
+    def run(self) -> list[Result]:
+        """All results, in the order of the points. Ctrl-C keeps what is finished, and says so."""
+        try:
+            with self.bar:
+                self.first()
+                for _ in range(AGAIN):
+                    self.again()
+        except KeyboardInterrupt:
+            kept = sum(records.known(point) is not None for point in self.todo)
+            note(f"stopped: {kept} of {len(self.todo)} points are kept, and the same command goes on")
+            raise
+        return [self.results[point.path] for point in self.todo]
+
+    def first(self) -> None:
+        """Every point that has no result yet."""
+        ended: dict[Any, Result] = {}
+        for number, point in enumerate(self.todo, start=1):
+            self.bar.update(self.line, description=point.title, done=f"{number}/{len(self.todo)}")
+            result = records.known(point)
+            if result is None or not records.holds(result, self.limits):
+                result = self.new(point, ended.get(point.curve))
+            self.keep(point, result)
+            if result["status"] in records.ENDED:
+                ended.setdefault(point.curve, result)
+            self.bar.advance(self.line, point.weight)
+
+    def new(self, point: Point, before: Result | None) -> Result:
+        """A point's result. before: that of a shorter point by which its curve has ended."""
+        found: Result
+        if point.beyond is not None:
+            found = {"status": "beyond-positions", "error": point.beyond}
+        elif before is not None:
+            found = {"status": "skipped", "error": f"{before['status']} at {before['length']:,}"}
+        else:
+            found = {"attempts": 1, **measure.measured(point.spec, self.limits)}
+        where = {**self.about, **found.get("environment", {})}
+        return {
+            **records.about(point),
+            **records.empty(),
+            **found,
+            "environment": where,
+            "limits": self.limits,
+        }
+
+    def again(self) -> None:
+        """Measure those again during which the machine was faster or slower than in the rest."""
+        for point, drift in self.drifts():
+            old = self.results[point.path]
+            if abs(drift) > records.DRIFT and old["attempts"] <= AGAIN:
+                total = (self.bar.tasks[self.line].total or 0) + point.weight
+                title = f"{point.title}, again: the machine drifted"
+                self.bar.update(self.line, description=title, total=total, done="")
+                new = self.new(point, None)
+                kept = new if new["status"] == "ok" else old
+                self.keep(point, {**kept, "attempts": old["attempts"] + 1})
+                self.bar.advance(self.line, point.weight)
+        for point, drift in self.drifts():
+            self.keep(point, {**self.results[point.path], "drift": round(drift, 4)})
+
+    def drifts(self) -> list[tuple[Point, float]]:
+        """How far the machine's matmul rate was from the sweep's median, of finished points."""
+        groups: dict[str, list[Point]] = {}
+        for point in self.todo:
+            if self.results[point.path]["status"] == "ok":
+                groups.setdefault(point.spec["precision"], []).append(point)
+        found: list[tuple[Point, float]] = []
+        for group in groups.values():
+            rates = [self.results[point.path]["matmul_peak"] for point in group]
+            found += zip(group, records.drifts(rates), strict=True)
+        return found
+
+    def keep(self, point: Point, result: Result) -> None:
+        """Write a result where it is another than the file's."""
+        if records.known(point) != result:
+            records.write(point.path, result)
+        self.results[point.path] = result
+
+
+def sweep(config: DictConfig, folder: Path) -> list[Result]:
+    """Measure what the sweep lacks, in the folder; returns all of its results.
+
+    Of two sweeps in one folder the second waits: they would slow each other down, and then find done what
+    both were asked for.
+    """
+    with one_line_errors():
+        todo = points(config, folder, note)
+        memory = None if config.memory is None else parse_count(config.memory)
+        limits = {"seconds": config.seconds_per_point, "memory": memory}
+        new = any(not records.holds(records.known(point), limits) for point in todo)
+        if new and memory is not None and choose_device(config.device) == "cpu":
+            measure.check_memory(memory, todo[0].spec["threads"])
+        folder.mkdir(parents=True, exist_ok=True)
+        owner = holder(folder)
+    if owner is not None:
+        note(
+            f"{folder} is being measured by process {owner['pid']} on {owner['host']}: waiting for it to end"
+        )
+    with run_lock(folder, wait=math.inf):
+        return Sweep(todo, limits, progress=config.progress).run()

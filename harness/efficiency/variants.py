@@ -1,0 +1,154 @@
+"""What a sweep compares: architectures by name, variants of them by overrides, and options of their parts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from omegaconf import DictConfig
+
+from archs import checkpointing
+from archs.contract import Backbone, Family
+
+from .. import foreign
+from ..building import Architecture, architecture
+from ..compose import compose
+from ..counts import parse_count
+from ..diagnose import options_of, parse
+from ..errors import ConfigError, nearest, one_line
+from ..searchpath import make_loader
+from ..strict import as_dict
+from .device import choose_precision
+from .subject import DTYPES, operations
+
+FRAME = "gpt"  # what parts are measured in
+PARTS = ("mixer", "mlp", "norm", "position")
+TRAINING = ("precision", "activation_checkpointing", "chunked_loss")  # keys of trainer.* that cost something
+ALL = "all"
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One curve's architecture at one size; `outline` is it on the meta device.
+
+    label     what its curve is called; base: the architecture that it is a variant of
+    training  {precision, activation_checkpointing, chunked_loss}
+    """
+
+    label: str
+    base: str
+    size: int | None
+    arch: Architecture
+    training: Mapping[str, Any]
+    outline: Backbone
+
+
+def variants(config: DictConfig, size: int | None, device: str, say: Callable[[str], None]) -> list[Variant]:
+    """All that the sweep compares, at one size.
+
+    What was asked for by name has to be possible: else ConfigError, in one line. What `all` found and is not
+    is left out, and said.
+    """
+    found: dict[str, Variant] = {}
+    for label, lines, named in asked(config):
+        try:
+            made = variant(config, label, lines, size, device)
+        except (ValueError, ImportError) as error:
+            if named:
+                where = "" if lines == [f"arch={label}"] else f"variants.{label}: "
+                raise ConfigError(where + one_line(error)) from error
+            say(f"{' '.join(lines)} is left out: {one_line(error)}")
+            continue
+        found.setdefault(made.label, made)  # gpt's own parts are gpt
+    if not found:
+        raise ConfigError("archs=[] leaves nothing to measure; archs=[gpt,mamba], all, variants or parts")
+    return list(found.values())
+
+
+def asked(config: DictConfig) -> Iterator[tuple[str | None, list[str], bool]]:
+    """(label, overrides, whether it was asked for by name) of `archs`, of `variants`, then of `parts`."""
+    archs, given, parts = (as_dict(config).get(key) for key in ("archs", "variants", "parts"))
+    loader = make_loader()
+    if archs == ALL:
+        yield from ((name, [f"arch={name}"], False) for name in options_of(loader, "arch"))
+    elif isinstance(archs, list) and all(isinstance(name, str) for name in archs):
+        yield from ((name, [f"arch={name}"], True) for name in archs)
+    else:
+        raise ConfigError(f"archs={archs}: archs takes names, as in [gpt,mamba], or all")
+    for label, lines in (given or {}).items():
+        if isinstance(archs, list) and label in archs:
+            raise ConfigError(f"variants.{label}: archs names it already; call the variant something else")
+        yield str(label), _heeded(str(label), lines), True
+    for group in _groups(parts):
+        for option in options_of(loader, f"arch/{group}"):
+            yield None, [f"arch={FRAME}", f"arch/{group}={option}"], False
+
+
+def _groups(parts: Any) -> Sequence[str]:
+    if parts in (ALL, None):
+        return PARTS if parts else ()
+    if not isinstance(parts, list):
+        raise ConfigError(f"parts={parts}: parts takes groups, as in [mixer,position], or all")
+    for part in parts:
+        if part not in PARTS:
+            near = nearest(str(part), PARTS)
+            hint = f"nearest: {near}" if near else f"choose from {', '.join(PARTS)}"
+            raise ConfigError(f"parts={parts}: there is no group arch/{part}; {hint}")
+    return parts
+
+
+def heeds(line: str) -> bool:
+    """Whether an override of archs-train makes a difference to what is measured here."""
+    key = line.split("=")[0].lstrip("+~")
+    return key == "arch" or key.startswith(("arch/", "arch.")) or key in {f"trainer.{k}" for k in TRAINING}
+
+
+def _heeded(label: str, lines: Any) -> list[str]:
+    """The overrides of a variant. Raises ConfigError for those that would change nothing."""
+    if not (isinstance(lines, list) and lines and all(isinstance(line, str) for line in lines)):
+        raise ConfigError(f"variants.{label}={lines}: a variant is a list of overrides, as in ['arch=gpt']")
+    for line in lines:
+        parse([line])
+        if not heeds(line):
+            raise ConfigError(
+                f"variants.{label}: {line} changes nothing here; a variant takes arch=NAME, arch/PART=..., "
+                f"arch.KEY=... and trainer.{{{','.join(TRAINING)}}}"
+            )
+    return list(lines)
+
+
+def variant(
+    config: DictConfig, label: str | None, lines: Sequence[str], size: int | None, device: str
+) -> Variant:
+    """One variant, tried on the meta device. Raises ValueError where it cannot be."""
+    shared = {**training(config, device), "size": size}
+    typed = [f"{key if key == 'size' else f'trainer.{key}'}={_typed(value)}" for key, value in shared.items()]
+    composed = compose("train", [*typed, *lines])
+    name = str(composed.choices.arch)
+    own = {key: composed.trainer[key] for key in TRAINING}
+    if own["precision"] not in DTYPES:
+        raise ConfigError(f"trainer.precision={own['precision']} is not measured; {', '.join(DTYPES)} are")
+    arch = architecture(composed, config.vocab_size)
+    outline: Any = arch.build(config.vocab_size, "meta")
+    checkpointing(outline, own["activation_checkpointing"])
+    S = 8 if arch.family is Family.ENCODER_DECODER else 0
+    foreign.guarded(lambda: operations(outline, 1, 8, S), arch.node, "the architecture cannot be counted")
+    return Variant(label or name, name.split("+")[0], size, arch, own, outline)
+
+
+def training(config: DictConfig, device: str) -> dict[str, Any]:
+    """What holds for all of the sweep, unless a variant says otherwise."""
+    own = {key: config[key] for key in TRAINING}
+    return {**own, "precision": choose_precision(str(config.precision), device)}
+
+
+def _typed(value: Any) -> str:
+    return "null" if value is None else str(value).lower()
+
+
+def sizes(config: DictConfig) -> list[int | None]:
+    """The sizes to measure at, each once; None: the widths as written."""
+    given: Any = as_dict(config).get("size")
+    listed = given if isinstance(given, list) else [given]
+    return list(dict.fromkeys(None if size is None else parse_count(size) for size in listed))

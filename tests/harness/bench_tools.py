@@ -1,0 +1,44 @@
+"""A sweep without processes: points whose measurement is invented, and what was measured."""
+
+import pytest
+
+from harness.compose import compose
+from harness.efficiency import measure
+from harness.efficiency.sweep import sweep
+
+SMALL = ["archs=[gpt,mamba]", "size=null", "lengths=[16,32]", "tokens_per_batch=64", "vocab_size=120"]
+SMALL += ["threads=1", "progress=false", "device=cpu"]
+
+
+def finished(peak=1e11):
+    """What two processes find of a point that is finished."""
+    return {
+        "status": "ok",
+        "seconds": {"train_step": 0.5},
+        "tokens_per_second": {"train_step": 128.0},
+        "memory": {"train_step": {"allocator": 4_000_000, "system": 4_100_000, "baseline": 300_000_000}},
+        "matmul_peak": peak,
+        "environment": {"threads": 1},
+    }
+
+
+class Bench:
+    """Sweeps into a folder; `measured` lists (mixer, length) in order, `answer(spec)` is what is found."""
+
+    def __init__(self, folder):
+        self.folder, self.measured = folder, []
+        self.answer = lambda spec: finished()
+
+    def found(self, spec, limits):
+        self.measured.append((spec["node"]["mixer"]["_target_"].split(".")[-1], spec["length"]))
+        return self.answer(spec)
+
+    def __call__(self, *overrides):
+        return sweep(compose("bench", [*SMALL, *overrides]), self.folder)
+
+
+@pytest.fixture
+def bench(tmp_path, monkeypatch):
+    made = Bench(tmp_path / "bench")
+    monkeypatch.setattr(measure, "measured", made.found)
+    return made

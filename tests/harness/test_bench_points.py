@@ -1,0 +1,230 @@
+"""One point: what its two processes find, how it ends, and how a device is used."""
+
+import math
+
+import pytest
+import torch
+from bench_tools import SMALL
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness.compose import compose
+from harness.efficiency import child, device, measure
+from harness.efficiency.points import points
+from harness.efficiency.subject import Subject
+from harness.efficiency.timing import OverTime, Stopwatch, quartiles, repeats, seconds_of
+
+TINY = ["arch.dim=16", "arch.depth=1", "arch.heads=2"]
+FAMILIES = {
+    "bert": set(),
+    "gpt": {"prefill", "decode"},
+    "t5": {"prefill", "decode"},
+    "mamba": {"prefill", "decode"},
+}
+
+
+def specs(tmp_path, arch, *overrides):
+    """Specs of a tiny architecture at one length."""
+    variant = "[" + ",".join(f"'{line}'" for line in (f"arch={arch}", *TINY)) + "]"
+    lines = [
+        *SMALL,
+        "archs=[]",
+        f"variants={{{arch}-tiny: {variant}}}",
+        "lengths=[48]",
+        "tokens_per_batch=96",
+    ]
+    found = points(compose("bench", [*lines, *overrides]), tmp_path, print)
+    return [{**point.spec, "seconds": math.inf, "memory": None} for point in found]
+
+
+@pytest.mark.parametrize("arch", FAMILIES)
+def test_a_family_is_measured_at_what_it_can_do(tmp_path, arch):
+    for spec in specs(tmp_path, arch, "modes=[tokens,single]"):
+        single = spec["mode"] == "single"
+        kinds = {"forward", "train_step"} | FAMILIES[arch]
+        if single:
+            kinds = FAMILIES[arch] or {"forward"}
+        times, memory = child.outcome("times", spec), child.outcome("memory", spec)
+        assert times["status"] == memory["status"] == "ok"
+        assert spec["batch"] == (1 if single else 2)
+        assert set(times["seconds"]) == set(times["flops"]) == set(times["repeats"]) == kinds
+        assert set(memory["memory"]) == set(memory["took"]) == kinds - {"decode"}
+        for name, value in times["seconds"].items():
+            low, high = times["quartiles"][name]
+            assert 0 < low <= value <= high
+            tokens = 1 if name == "decode" else 48 * spec["batch"]
+            assert times["tokens_per_second"][name] == pytest.approx(tokens / value)
+            share = times["flops"][name] / value / times["matmul_peak"]
+            assert times["peak_share"][name] == pytest.approx(share)
+        assert all(kind["allocator"] > 0 for kind in memory["memory"].values())
+        assert (memory["state_bytes"] is None) == (arch == "bert")
+
+
+def test_the_length_of_an_encoder_decoder_is_on_one_side(tmp_path):
+    shapes = []
+    for spec in specs(tmp_path, "t5"):
+        subject = Subject(spec)
+        subject.resize(spec["batch"], spec["length"], spec["side"])
+        shapes.append((spec["side"], subject.tokens.shape[1], subject.source.shape[1]))
+        assert subject.flops()["decode"] < subject.flops()["prefill"] / 10
+    assert shapes == [("source", 64, 48), ("target", 48, 64)]
+
+
+@pytest.mark.parametrize("precision", ["bf16-mixed", "bf16-true"])
+@pytest.mark.parametrize("arch", FAMILIES)
+def test_every_family_is_measured_in_half_precision(tmp_path, arch, precision):
+    spec = specs(tmp_path, arch, f"precision={precision}")[0]
+    found = child.outcome("memory", spec)
+    assert found["status"] == "ok", found["error"]
+
+
+def test_savers_save_memory_of_a_training_step(tmp_path):
+    def taken(*overrides):
+        [spec] = specs(tmp_path, "gpt", "vocab_size=4000", "lengths=[512]", *overrides)
+        return child.outcome("memory", spec)["memory"]["train_step"]["allocator"]
+
+    plain = taken()
+    assert taken("activation_checkpointing=true") < plain
+    assert taken("chunked_loss=false") > plain
+
+
+def test_the_kernels_that_ran_are_named(tmp_path):
+    assert child.outcome("memory", specs(tmp_path, "gpt")[0])["environment"]["kernels"] == {
+        "attention": ["flash_attention_for_cpu"]
+    }
+    spec = specs(tmp_path, "mamba")[0]
+    assert child.outcome("memory", spec)["environment"]["kernels"] == {"S6": "numba"}
+
+
+def test_on_a_gpu_the_kernels_of_mamba_ssm_are_taken_where_they_are(tmp_path, monkeypatch):
+    module = Subject(specs(tmp_path, "mamba")[0]).module
+    ran = [
+        "aten::mm",
+        "aten::_scaled_dot_product_flash_attention",
+        "aten::_scaled_dot_product_flash_attention_backward",
+    ]
+    for installed, kernel in ((True, "mamba_ssm"), (False, "torch")):
+        monkeypatch.setattr("archs.kernels.scan._installed", lambda package, there=installed: there)
+        assert device.kernels(module, "cuda", ran) == {"attention": ["flash_attention"], "S6": kernel}
+
+
+def test_a_gpu_is_timed_by_its_own_events(monkeypatch):
+    class Event:
+        clock = 0.0
+
+        def __init__(self, enable_timing):
+            assert enable_timing
+
+        def record(self):
+            self.at, Event.clock = Event.clock, Event.clock + 250.0
+
+        def synchronize(self):
+            Event.waited = True
+
+        def elapsed_time(self, end):
+            return end.at - self.at
+
+    monkeypatch.setattr(torch.cuda, "Event", Event)
+    calls = []
+    assert seconds_of(lambda: calls.append(1), torch.device("cuda")) == 0.25
+    assert calls == [1]
+    assert Event.waited
+
+
+@given(st.floats(1e-6, 1e4), st.floats(1e-6, 1e4))
+def test_repetitions_fall_from_20_to_3_as_work_grows(one, other):
+    few, many = sorted((repeats(one), repeats(other)))
+    assert 3 <= few <= many <= 20
+    assert repeats(min(one, other)) == many
+
+
+@given(st.lists(st.floats(0.1, 10), min_size=3, max_size=20))
+def test_quartiles_lie_among_the_values(values):
+    low, high = quartiles(values)
+    assert min(values) <= low <= high <= max(values)
+
+
+def test_work_that_cannot_end_in_time_says_so_after_its_first_call():
+    watch, calls = Stopwatch(torch.device("cpu"), deadline=-math.inf), []
+    with pytest.raises(OverTime, match=r"^train_step takes .* is more than is left"):
+        watch.time(lambda: calls.append(1), "train_step")
+    assert calls == [1]
+    assert len(Stopwatch(torch.device("cpu")).time(lambda: calls.append(1), "forward")) == 20
+
+
+def test_an_error_is_an_outcome(tmp_path):
+    [spec] = specs(tmp_path, "gpt")
+    broken = child.outcome("memory", {**spec, "length": 10**6})  # beyond its table of positions
+    assert broken["status"] == "failed"
+    assert "learned positions" in broken["error"]
+    late = child.outcome("times", {**spec, "seconds": -1.0})
+    assert late["status"] == "over-time"
+    for error in (MemoryError(), RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory")):
+        assert device.ran_out(error)
+    assert device.ran_out(torch.OutOfMemoryError("CUDA out of memory. Tried to allocate"))
+    assert not device.ran_out(ValueError("out of memory"))
+
+
+@pytest.mark.parametrize(
+    ("status", "said", "became", "words"),
+    [
+        (124, "", "over-time", "not done within 30 s"),
+        (137, "", "out-of-memory", "killed"),
+        (134, "terminate called after throwing an instance of 'std::bad_alloc'", "out-of-memory", "killed"),
+        (139, "warning\nSegmentation fault", "failed", "killed by signal 11: Segmentation fault"),
+        (1, "ModuleNotFoundError: No module named 'x'", "failed", "exit status 1: ModuleNotFoundError"),
+    ],
+)
+def test_a_process_that_leaves_no_result_has_ended_somehow(status, said, became, words):
+    found = measure.ended(status, said, 30.0)
+    assert found["status"] == became
+    assert found["error"].startswith(words)
+
+
+def test_times_follow_memory_unless_they_could_not_end(monkeypatch):
+    asked = []
+    memory = {"status": "ok", "memory": {"train_step": {}}, "environment": {"kernels": {}}}
+
+    def child(what, spec, seconds, limit):
+        asked.append(what)
+        if what == "memory":
+            return {**memory, "took": {"train_step": spec["took"]}}
+        return {"status": "ok", "seconds": {}, "environment": {"load": 1.0}}
+
+    monkeypatch.setattr(measure, "child", child)
+    limits = {"seconds": 100.0, "memory": None}
+    done = measure.measured({"took": 1.0}, limits)
+    assert done == {**memory, "seconds": {}, "environment": {"kernels": {}, "load": 1.0}}
+    assert asked == ["memory", "times"]
+    slow = measure.measured({"took": 50.0}, limits)
+    assert (slow["status"], slow["error"]) == ("over-time", "train_step takes 50 s")
+    assert slow["memory"] == memory["memory"]
+    assert asked == ["memory", "times", "memory"]
+
+
+def test_threads_are_pinned_in_every_library_and_tensors_mapped_where_memory_counts():
+    for what in ("memory", "times"):
+        found = measure.environment(what, 3)
+        assert {found[name] for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")} == {"3"}
+        assert ("MALLOC_MMAP_THRESHOLD_" in found) == (what == "memory")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("arch", ["bert", "gpt", "t5", "mamba"])
+def test_both_counts_of_a_training_steps_memory_agree(tmp_path, arch):
+    """At 4,096 tokens and 1M parameters: the allocator's and the operating system's, within a tenth."""
+    lines = [f"archs=[{arch}]", "lengths=[4096]", "tokens_per_batch=4096", "threads=1", "device=cpu"]
+    for point in points(compose("bench", lines), tmp_path, print):
+        found = measure.child("memory", point.spec, 600.0, None)
+        assert found["status"] == "ok", found["error"]
+        for kind, taken in found["memory"].items():
+            if taken["allocator"] > 50e6:
+                assert taken["system"] == pytest.approx(taken["allocator"], rel=0.1), (point.title, kind)
+        assert found["memory"]["train_step"]["allocator"] > 50e6
+
+
+@pytest.mark.slow
+def test_a_process_that_needs_more_than_its_limit_runs_out_of_memory(tmp_path):
+    lines = ["archs=[gpt]", "lengths=[16384]", "tokens_per_batch=131072", "threads=1", "device=cpu"]
+    [point] = points(compose("bench", lines), tmp_path, print)
+    assert measure.child("memory", point.spec, 600.0, 5 * 10**8)["status"] == "out-of-memory"

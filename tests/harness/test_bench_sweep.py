@@ -1,0 +1,181 @@
+"""How a sweep goes on: what is kept, what ends a curve, what is repeated, and who waits for whom."""
+
+import json
+import threading
+
+import pytest
+from bench_tools import bench, finished
+
+from harness import errors
+from harness.efficiency import measure, records
+from harness.efficiency.table import remarks, short, tables
+from harness.lock import holder, run_lock
+
+assert bench  # a fixture
+EVERY = [("Attention", 16), ("S6", 16), ("Attention", 32), ("S6", 32)]
+
+
+def over(status, mixer="Attention", length=16):
+    """An answer by which one mixer's curve ends from a length on."""
+
+    def answer(spec):
+        ends = spec["node"]["mixer"]["_target_"].endswith(mixer) and spec["length"] >= length
+        return {"status": status, "error": "why"} if ends else finished()
+
+    return answer
+
+
+def test_finished_points_are_kept_and_a_longer_list_adds_to_them(bench):
+    first = bench()
+    assert bench.measured == EVERY
+    assert bench() == first
+    assert bench.measured == EVERY
+    assert len(bench("lengths=[16,32,64]", "seconds_per_point=5.0")) == 6  # finished under any limits
+    assert bench.measured[4:] == [("Attention", 64), ("S6", 64)]
+    written = [json.loads(path.read_text()) for path in sorted(bench.folder.glob("*.json"))]
+    assert len(written) == 6
+    assert {point["arch"] for point in written} == {"gpt", "mamba"}
+    assert all(point["status"] == "ok" and point["environment"]["threads"] == 1 for point in written)
+
+
+@pytest.mark.parametrize("status", ["out-of-memory", "over-time", "failed"])
+def test_what_ends_a_curve_is_a_result_and_tried_again_under_other_limits_alone(bench, status):
+    bench.answer = over(status)
+    results = bench()
+    assert bench.measured == [("Attention", 16), ("S6", 16), ("S6", 32)]
+    assert [r["status"] for r in results] == [status, "ok", "skipped", "ok"]
+    assert results[2]["error"] == f"{status} at 16"
+    bench()
+    assert len(bench.measured) == 3
+    bench.answer = lambda spec: finished()
+    assert [r["status"] for r in bench("seconds_per_point=500.0")] == ["ok"] * 4
+    assert bench.measured[3:] == [("Attention", 16), ("Attention", 32)]
+
+
+def test_curves_of_one_architecture_end_apart(bench):
+    bench.answer = lambda spec: (
+        {"status": "over-time", "error": None} if spec["mode"] == "tokens" else finished()
+    )
+    statuses = [r["status"] for r in bench("archs=[gpt]", "modes=[tokens,single]")]
+    assert statuses == ["over-time", "ok", "skipped", "ok"]
+
+
+def test_a_point_during_which_the_machine_drifted_is_measured_again(bench):
+    peaks = iter([1e11, 1e11, 0.8e11, 1e11, 1.02e11])
+    bench.answer = lambda spec: finished(next(peaks))
+    results = bench()
+    assert bench.measured == [*EVERY, ("Attention", 32)]
+    assert [r["attempts"] for r in results] == [1, 1, 2, 1]
+    assert [r["drift"] for r in results] == [0.0, 0.0, pytest.approx(0.02), 0.0]
+    bench()
+    assert len(bench.measured) == 5
+
+
+def test_a_point_that_keeps_drifting_is_kept_and_marked(bench):
+    bench.answer = lambda spec: finished(0.5e11 if bench.measured[-1] == ("S6", 32) else 1e11)
+    results = bench()
+    assert bench.measured == [*EVERY, ("S6", 32), ("S6", 32)]
+    assert (results[3]["drift"], results[3]["attempts"], results[3]["status"]) == (-0.5, 3, "ok")
+    bench()
+    assert len(bench.measured) == 6
+    assert any("faster or slower" in line for line in remarks(results))
+
+
+def test_a_repetition_that_fails_does_not_cost_the_result(bench):
+    answers = iter([finished(), finished(), finished(0.5e11), finished(), *2 * [{"status": "over-time"}]])
+    bench.answer = lambda spec: next(answers)
+    results = bench()
+    assert [r["status"] for r in results] == ["ok"] * 4
+    assert results[2]["attempts"] == 3
+
+
+def test_ctrl_c_keeps_what_is_finished(bench, capsys):
+    def answer(spec):
+        if len(bench.measured) == 3:
+            raise KeyboardInterrupt
+        return finished()
+
+    bench.answer = answer
+    errors.note.cache_clear()
+    with pytest.raises(KeyboardInterrupt):
+        bench()
+    assert capsys.readouterr().err.splitlines()[-1] == (
+        "stopped: 2 of 4 points are kept, and the same command goes on"
+    )
+    assert holder(bench.folder) is None
+    bench.answer = lambda spec: finished()
+    assert [r["status"] for r in bench()] == ["ok"] * 4
+    assert bench.measured[3:] == EVERY[2:]
+
+
+def test_of_two_sweeps_in_a_folder_the_second_waits_and_finds_the_points_done(bench, capsys):
+    results = []
+    errors.note.cache_clear()
+    with run_lock(bench.folder):
+        second = threading.Thread(target=lambda: results.append(bench()))
+        second.start()
+        while "waiting" not in (said := capsys.readouterr().err):
+            assert second.is_alive()
+        assert bench.measured == []
+    second.join()
+    assert f"{bench.folder} is being measured by process" in said
+    assert bench.measured == EVERY
+    assert [r["status"] for r in results[0]] == ["ok"] * 4
+
+
+def test_a_damaged_point_is_measured_again_and_said(bench, capsys):
+    bench()
+    path = sorted(bench.folder.glob("gpt-16*.json"))[0]
+    path.write_text("{")
+    errors.note.cache_clear()
+    bench()
+    assert bench.measured == [*EVERY, ("Attention", 16)]
+    assert path.name in capsys.readouterr().err
+
+
+def test_a_limit_below_what_a_process_holds_is_refused_in_one_line(bench, monkeypatch, capsys):
+    monkeypatch.setattr(measure, "child", lambda *args: {"status": "ok", "bytes": 300_000_000})
+    with pytest.raises(SystemExit) as left:
+        bench("memory=200M")
+    assert left.value.code == 2
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert "memory=200000000: a process holds 300 MB before it has a model" in said
+    assert bench.measured == []
+    assert [r["limits"]["memory"] for r in bench("memory=2G")] == [2 * 10**9] * 4
+
+
+def test_tables_show_what_there_is_and_mark_what_is_not(bench):
+    bench.answer = over("out-of-memory", length=32)
+    results = bench()
+    shown = {table.title.splitlines()[-1]: table for table in tables(results)}
+    assert list(shown) == ["training step: tokens/s", "training step: peak memory (bytes)"]
+    [names, short_one, long_one] = [list(column.cells) for column in shown["training step: tokens/s"].columns]
+    assert (names, short_one, long_one) == (["gpt", "mamba"], ["128", "128"], ["mem", "128"])
+    assert list(shown["training step: peak memory (bytes)"].columns[1].cells) == ["4.00M", "4.00M"]
+    assert remarks(results) == ["mem out of memory"]
+    fallen = [
+        {**result, "memory_method": "allocator: none; system: ru_maxrss over all"} for result in results
+    ]
+    assert remarks(fallen) == ["mem out of memory", "memory: allocator: none; system: ru_maxrss over all"]
+
+
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [
+        (0.0, "0"),
+        (9.4, "9"),
+        (999.4, "999"),
+        (999.6, "1.00k"),
+        (12345, "12.3k"),
+        (999_700, "1.00M"),
+        (161e6, "161M"),
+    ],
+)
+def test_a_number_is_three_digits(number, text):
+    assert short(number) == text
+
+
+def test_a_drift_is_from_the_median_of_enough_points():
+    assert records.drifts([1.0, 2.0]) == [0.0, 0.0]
+    assert records.drifts([1.0, 2.0, 3.0]) == [-0.5, 0.0, 0.5]
