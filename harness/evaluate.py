@@ -8,47 +8,65 @@ from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.table import Table
 
 from . import record
 from .errors import ConfigError, one_line, one_line_errors
 from .loading import Loaded, load
+from .longer import at_lengths
+from .sheets import Sheet
+from .streaming import streamed
 from .transfer import evaluated
 
 TEST = "test.json"
+APART = ("clusters", "by_position", "by_depth")  # metrics that are no single number
 
 
 def run(config: DictConfig) -> int:
-    """Evaluate config.run on config.split: on its own task beside what its record says, or on config.task."""
+    """Evaluate config.run on config.split: on its own task beside what its record says, at other lengths, as
+    a stream, or on config.task."""
     with one_line_errors():
-        if config.shots is not None and config.task is None:
-            raise ConfigError(
-                f"shots={config.shots} needs a task with labels: task=classification task.files=..."
-            )
+        way = other_way(config)
         loaded = load(config.run)
         title = f"{loaded.folder.name} · {config.split}"
-        if config.task is not None:
+        if way == "task":
             metrics, baselines = evaluated(loaded, config)
             shots = "" if config.shots is None else f" · {config.shots} shots"
-            show(f"{title} · {config.choices.task}{shots}", {"now": metrics, **baselines})
-            return 0
-        task = loaded.task
-    known = recorded(loaded, config.split)
-    show(title, {"now": task.evaluate(loaded.backbone, config.split), "in the record": known})
+            sheets = [beside(f"{title} · {config.choices.task}{shots}", {"now": metrics, **baselines})]
+        elif way == "length":
+            sheets = list(at_lengths(loaded, config, title))
+        elif way is not None:
+            sheets = [streamed(loaded, config)]
+        else:
+            task = loaded.task
+    if way is None:
+        now, known = task.evaluate(loaded.backbone, config.split), recorded(loaded, config.split)
+        sheets = [beside(title, {"now": now, "in the record": known})]
+    for sheet in sheets:
+        sheet.print(Console())
     return 0
 
 
-def show(title: str, columns: Mapping[str, Mapping[str, Any]]) -> None:
+def other_way(config: DictConfig) -> str | None:
+    """Which key asks for anything but the run's own task as it was; None where none does.
+
+    Raises ConfigError where several do.
+    """
+    asked = [key for key in ("task", "length", "stream", "text") if config[key] not in (None, False)]
+    if len(asked) > 1:
+        raise ConfigError(f"{' and '.join(f'{key}=' for key in asked)} exclude each other: give one of them")
+    if config.shots is not None and "task" not in asked:
+        raise ConfigError(
+            f"shots={config.shots} needs a task with labels: task=classification task.files=..."
+        )
+    return asked[0] if asked else None
+
+
+def beside(title: str, columns: Mapping[str, Mapping[str, Any]]) -> Sheet:
     """Metrics by name, a column for each source of them; the first says which metrics."""
-    table = Table(title=title, box=SIMPLE_HEAD, title_justify="left")
-    for heading in ("metric", *columns):
-        table.add_column(heading, justify="left" if heading == "metric" else "right")
-    for name in next(iter(columns.values())):
-        if name != "clusters":
-            table.add_row(name, *(shown(values.get(name)) for values in columns.values()))
-    Console().print(table)
+    names = [name for name in next(iter(columns.values())) if name not in APART]
+    rows = [[name, *(values.get(name) for values in columns.values())] for name in names]
+    return Sheet(title, ["metric", *columns], rows)
 
 
 def recorded(loaded: Loaded, split: str) -> dict[str, Any]:
@@ -56,12 +74,6 @@ def recorded(loaded: Loaded, split: str) -> dict[str, Any]:
     if split == "validation":
         return dict(record.read_record(loaded.folder)["validation"])
     return record.read_json(loaded.folder / TEST) if (loaded.folder / TEST).exists() else {}
-
-
-def shown(value: Any) -> str:
-    if value is None:
-        return "–"
-    return f"{value:.4f}" if isinstance(value, float) else str(value)
 
 
 def test(folder: Path) -> None:

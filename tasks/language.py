@@ -3,60 +3,48 @@ per byte of the same held-out windows."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from archs.contract import Backbone, Family
 
 from .baselines import Bigram, NGram, Unigram, bits_per_byte, xz_bpb
+from .contexts import Contexts, Costs, values
 from .corpus import Corpus
 from .objectives import Objective
-from .rows import Batch, Row
-from .scoring import native_loss, row_costs
+from .questions import Prompt, Question, asked, bits, by_document, questions
+from .rows import Batch
+from .scoring import native_loss
 from .stream import Stream, fitted_tokenizer, token_stream
 from .streams import sha256, stream
+from .synthetic.lengths import several
 from .task import Task
-from .tokenizer import BOS, Tokenizer, TokenizerSpec
-from .windows import EvalWindow, InfillWindow, make_infill_windows, make_windows, parts
+from .tokenizer import TokenizerSpec
+from .windows import make_infill_windows, make_windows
 
 HELD_OUT = ("validation", "test")
 WINDOW = 256  # tokens of a training window, unless an evaluation window needs more
 NATIVE_BATCH = 8  # held-out windows corrupted together for the native loss
 
 
-@dataclass(frozen=True)
-class Question:
-    """An evaluation window in tokens: (context, scored), or (left, scored, right)."""
-
-    pieces: tuple[np.ndarray, ...]
-    document: str
-    bytes: int
-
-    @property
-    def tokens(self) -> int:
-        return sum(len(piece) for piece in self.pieces)
-
-    @property
-    def left(self) -> tuple[np.ndarray, np.ndarray]:
-        """What stands before the scored tokens, and these."""
-        return self.pieces[0], self.pieces[1]
-
-
 class LanguageTask(Task):
     """Text, through one tokenizer.
 
     Training windows of `window` tokens come from the stream `<bos> document <eos> ...` of the training
-    split. Metrics of a held-out split:
+    split; with segments > 1, that many in a row, batch after batch, each from the state that the one before
+    it left (truncated back-propagation). Metrics of a held-out split:
 
     continuation_bpb  bits per byte of the last `scored_bytes` of a window given all before
     infill_bpb        bits per byte of `scored_bytes` (up to the next boundary) in the middle of a window
     infill_context    "both" or "left": the sides of the gap that this family's objective can show
     native_loss       the objective's own loss in nats per target, on held-out windows corrupted always alike
+    continuation_bpb_context_bytes_N   (with `beyond`) as continuation_bpb, of the same scored bytes behind a
+                      context of N bytes, for each length; None where the model's position table ends before
+    by_position       (with `beyond`, decoders) {n: bits per byte of tokens n to 2n - 1 of a window as
+                      long as the longest of these}, every token given all before it
     clusters          (test) bits and scored bytes of each document, summed over its windows: what a cluster
                       bootstrap by document resamples
 
@@ -77,22 +65,34 @@ class LanguageTask(Task):
         start: int | None = None,
         cache_dir: str | Path,
         window: int | None = None,
+        segments: int = 1,
         context_bytes: int = 512,
         scored_bytes: int = 32,
         windows: int = 192,
         quick_windows: int = 32,
         native_windows: int = 64,
+        beyond: Sequence[int] = (),
+        beyond_windows: int = 64,
     ) -> None:
         """objective: called with family and start, refuses a family that it cannot train.
 
         window: None for 256, or as many as the longest evaluation window takes under this tokenizer.
+        segments: windows of a training sequence, one per batch: batch number i is window i % segments of the
+        rows of number i // segments, and Batch.seen says how much of them is behind it.
         windows, quick_windows, native_windows: how many to evaluate on, each for continuation and infill;
         a quick evaluation, during training, takes the first ones.
+        beyond: contexts of so many times `context_bytes` that are only evaluated, on `beyond_windows` windows
+        of their own.
 
         Raises ValueError where an evaluation window would be longer than what is trained on, since
         nothing is learned about positions beyond.
         """
         self._objective = objective(family=family, start=start)
+        if segments > 1 and not self._objective.continues:
+            raise ValueError(
+                f"task.segments={segments} goes on where the window before ended, which is no "
+                f"objective={self._objective.name}: use a recurrent decoder (mamba) and objective=causal"
+            )
         self.objective, self.asked = self._objective.name, self._objective.asked
         if not 1 <= quick_windows <= windows:
             raise ValueError(
@@ -102,10 +102,15 @@ class LanguageTask(Task):
             ("context_bytes", context_bytes),
             ("scored_bytes", scored_bytes),
             ("native_windows", native_windows),
+            ("segments", segments),
+            ("beyond_windows", beyond_windows),
         ):
             if value < 1:
                 raise ValueError(f"task.{key}={value} must be at least 1")
+        times = several("beyond", beyond, 2)
         self._corpus = corpus
+        self.scored_bytes, self.beyond_windows = scored_bytes, beyond_windows
+        self.contexts = tuple(n * context_bytes for n in (1, *sorted(times)))
         self.tokenizer = fitted_tokenizer(corpus, tokenizer, cache_dir)
         self.vocab_size = self.tokenizer.vocab_size
         self.quick_windows, self.native_windows = quick_windows, native_windows
@@ -122,6 +127,14 @@ class LanguageTask(Task):
             self._infills[split] = questions(corpus, split, self.tokenizer, infills)
             lists += [digest, other]
 
+        self._beyond: dict[str, Contexts] = {}
+        if times:
+            try:
+                self._beyond = {split: self.behind(self.contexts, split) for split in HELD_OUT}
+            except ValueError as error:
+                raise ValueError(f"task.beyond={list(times)}: {error}") from None
+            lists += [of.digest for of in self._beyond.values()]
+
         longest = max(
             q.tokens for split in HELD_OUT for q in self._continuations[split] + self._infills[split]
         )
@@ -131,11 +144,19 @@ class LanguageTask(Task):
                 f"task.window={window} tokens is less than the {longest} of an evaluation window of "
                 f"{context_bytes + scored_bytes} bytes: raise it or lower task.context_bytes={context_bytes}"
             )
+        self.segments = segments
+        self.sequence = None if segments == 1 else segments * self.window
         self.max_len = self.window + self._objective.markers
         self._streams = {
             split: token_stream(corpus, self.tokenizer, split, cache_dir) for split in ("train", *HELD_OUT)
         }
-        self._train.windows(self.window)  # refuses a corpus shorter than one window now, not in a worker
+        # A corpus shorter than what one row reads is refused now, not in a worker.
+        self._train.windows(self.window)
+        if segments * self.window > self._train.tokens:
+            raise ValueError(
+                f"task.segments={segments} windows of {self.window} tokens in a row are more than the "
+                f"{self._train.tokens} of the training split: give more text or fewer segments"
+            )
         self.digests = {
             "corpus": corpus.digest,
             "tokenizer": self.tokenizer.digest,
@@ -143,9 +164,14 @@ class LanguageTask(Task):
         }
 
     def batch(self, seed: int, index: int, size: int) -> Batch:
-        windows = self._train.batch_windows(seed, index, size, self.window)
+        number, place = divmod(index, self.segments)
+        seen, length = place * self.window, self.segments * self.window
+        # With the first token of the window after it, which this one names and that one reads.
+        part = slice(seen, seen + self.window + 1)
+        windows = self._train.batch_windows(seed, number, size, length, part)
         rng = stream("corruption", seed, index)
-        return self._objective.batch(windows, rng, vocab_size=self.vocab_size)
+        batch = self._objective.batch(windows, rng, vocab_size=self.vocab_size)
+        return replace(batch, consumed=size * self.window, seen=seen)
 
     def bytes_per_token(self) -> float:
         return self._train.bytes / self._train.tokens
@@ -164,11 +190,29 @@ class LanguageTask(Task):
             "infill_context": self._objective.infill_context,
             "native_loss": self._native_loss(model, split, quick),
         }
+        costs: dict[str, Costs | None] = {
+            "continuation_bpb": Costs(continued, continuations),
+            "infill_bpb": Costs(filled, infills),
+        }
+        if self._beyond and not quick:
+            longer = self._beyond[split].evaluate(model, self._objective.continuation_prompt)
+            metrics |= values(longer)
+            costs |= longer
+            if self._objective.family is Family.DECODER:
+                metrics["by_position"] = self._beyond[split].by_position(model)
         if split == "test" and not quick:
-            metrics["clusters"] = by_document(
-                {"continuation_bpb": (continued, continuations), "infill_bpb": (filled, infills)}
-            )
+            metrics["clusters"] = by_document({name: cost for name, cost in costs.items() if cost})
         return metrics
+
+    @property
+    def continuation_prompt(self) -> Prompt:
+        """How this family is asked to go on behind a context."""
+        return self._objective.continuation_prompt
+
+    def behind(self, contexts: Sequence[int], split: str) -> Contexts:
+        """Questions about `split` behind contexts of so many bytes. ValueError where they have no room."""
+        tokenizer, scored = self.tokenizer, self.scored_bytes
+        return Contexts(self._corpus, split, tokenizer, contexts, scored, self.beyond_windows)
 
     def baselines(self, split: str, *, quick: bool = False) -> dict[str, dict[str, float]]:
         """unigram and bigram of the training stream, on the same windows, and `xz -9` on the whole split.
@@ -185,8 +229,14 @@ class LanguageTask(Task):
             }
             for name, model in self._ngrams.items()
         }
+        if self._beyond and not quick:
+            rows = {n: row | self._beyond[split].baselines(self._ngrams[n]) for n, row in rows.items()}
         xz = xz_bpb(self._corpus, split)
         return rows | {"xz -9": {"continuation_bpb": xz, "infill_bpb": xz}}
+
+    def stream(self, split: str) -> Stream:
+        """All tokens of a split, `<bos> document <eos>` by the next."""
+        return self._streams[split]
 
     def save(self, folder: Path) -> None:
         """tokenizer.json: the one that every run of a study shares."""
@@ -213,47 +263,3 @@ class LanguageTask(Task):
             more_nats, more_targets = native_loss(model, batch)
             nats, targets = nats + more_nats, targets + more_targets
         return nats / targets
-
-
-def questions(
-    corpus: Corpus, split: str, tokenizer: Tokenizer, windows: Sequence[EvalWindow | InfillWindow]
-) -> list[Question]:
-    """Windows in tokens. One that begins where its document does begins with <bos>, as in training."""
-    documents = corpus.split(split)
-    texts = [parts(documents[window.document].text, window) for window in windows]
-    encoded = iter(tokenizer.encode_many([text for pieces in texts for text in pieces]))
-    out = []
-    for window, pieces in zip(windows, texts, strict=True):
-        ids = [next(encoded) for _ in pieces]
-        if window.first == 0:
-            ids[0] = np.concatenate([[BOS], ids[0]])
-        out.append(Question(tuple(ids), documents[window.document].id, len(pieces[1].encode())))
-    return out
-
-
-def asked(model: Backbone, questions: Sequence[Question], prompt: Callable[..., list[Row]]) -> np.ndarray:
-    """Nats that the scored tokens of each question cost (len(questions),)."""
-    prompts = [prompt(*question.pieces) for question in questions]
-    costs = iter(row_costs(model, [row for rows in prompts for row in rows]))
-    return np.array([sum(float(next(costs).sum()) for _ in rows) for rows in prompts])
-
-
-def bits(nats: np.ndarray, questions: Iterable[Question]) -> float:
-    """Bits per scored byte."""
-    return float(nats.sum() / np.log(2) / sum(question.bytes for question in questions))
-
-
-def by_document(costs: Mapping[str, tuple[np.ndarray, Sequence[Question]]]) -> dict[str, Any]:
-    """{"names": documents, metric: {"total": bits, "count": bytes}}: of {metric: (nats, questions)}, summed
-    over the questions about each document."""
-    names = sorted({question.document for _, questions in costs.values() for question in questions})
-    place = {name: i for i, name in enumerate(names)}
-    found: dict[str, Any] = {"names": names}
-    for metric, (nats, questions) in costs.items():
-        where = [place[question.document] for question in questions]
-        scored = [question.bytes for question in questions]
-        found[metric] = {
-            "total": np.bincount(where, nats / np.log(2), len(names)).tolist(),
-            "count": np.bincount(where, scored, len(names)).tolist(),
-        }
-    return found

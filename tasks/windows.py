@@ -9,7 +9,7 @@ them too, and a shorter list is a prefix of a longer one.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import NamedTuple, Protocol, TypeVar
 
@@ -70,6 +70,35 @@ def make_windows(
 
     settings = ["continuation", split, context_bytes, scored_bytes]
     return _collect(corpus, settings, count, context_bytes, scored_bytes, 0, place)
+
+
+def make_growing_windows(
+    corpus: Corpus, split: str, count: int, contexts: Sequence[int], scored_bytes: int
+) -> tuple[dict[int, list[EvalWindow]], str]:
+    """The same `count` scored parts behind each of the `contexts`, in bytes; and the sha256 of the lists.
+
+    Window i of one list differs from window i of another in where its context begins, and in nothing else.
+    Otherwise they are as `make_windows` makes them. Raises ValueError as it does.
+    """
+
+    def begins(cuts: np.ndarray, first_scored: int) -> list[int]:
+        return [_at_or_after(cuts, first_scored - context) for context in contexts]
+
+    def place(document: int, cuts: np.ndarray, cell: int) -> EvalWindow | None:
+        first_scored = _at_or_after(cuts, cell)
+        last = _at_or_before(cuts, cell + scored_bytes)
+        given = first_scored - np.array(begins(cuts, first_scored))
+        fits = (given > np.array(contexts) / 2).all() and last - first_scored > scored_bytes / 2
+        return EvalWindow(document, first_scored, first_scored, last) if fits else None
+
+    settings = ["longer", split, list(contexts), scored_bytes]
+    found, digest = _collect(corpus, settings, count, max(contexts), scored_bytes, 0, place)
+    lists: dict[int, list[EvalWindow]] = {context: [] for context in contexts}
+    for window in found:
+        cuts = pretoken_boundaries(corpus.split(split)[window.document].text)
+        for context, first in zip(contexts, begins(cuts, window.first_scored), strict=True):
+            lists[context].append(window._replace(first=first))
+    return lists, digest
 
 
 def make_infill_windows(

@@ -20,7 +20,7 @@ from tasks import (
     native,
 )
 from tasks.corpus import Corpus, Document
-from tasks.language import questions
+from tasks.questions import questions
 from tasks.tokenizer import BOS, N_SPECIAL, raw_bytes
 from tasks.windows import EvalWindow, InfillWindow, make_infill_windows, make_windows, parts
 
