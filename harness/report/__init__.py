@@ -15,6 +15,7 @@ from ..strict import as_dict
 from . import frame, latex, render
 from .collect import COMMAND, collect
 from .content import Content, gather, lead
+from .lengths import point_lines
 from .palette import standalone
 from .remarks import reading
 from .selection import Selection
@@ -49,8 +50,8 @@ def build(
     """Report the runs under `root` into the folder `out` (default: `root`); returns the files written.
 
     Writes report.md with plots/*.svg, report.csv, report.tex and report.html, as `formats` asks, and no
-    other file. What a selection chooses is chosen.md with chosen/*.svg, and so on, beside the full report.
-    command: what made the study; kept in command.txt, so that later reports can show it.
+    other report. What a selection chooses is chosen.md with chosen/*.svg, and so on, beside the full report.
+    command: what made the study; kept in command.txt, so that later reports can show it, and copied to `out`.
     Raises ValueError for an unknown format, a folder without records, or a selection that cannot be.
     """
     if unknown := sorted(set(formats) - set(FORMATS)):
@@ -61,6 +62,8 @@ def build(
     if command is not None:
         root.mkdir(parents=True, exist_ok=True)
         (root / COMMAND).write_text(command + "\n", encoding="utf-8")
+    if out is not None and (root / COMMAND).is_file():
+        _write(Path(out) / COMMAND, (root / COMMAND).read_text("utf-8"))
     names = EVERYTHING if selection == Selection() else CHOSEN
     with _no_garbage():
         content = gather(root.name, collect(root), selection, drawn=bool({"markdown", "html"} & set(formats)))
@@ -86,12 +89,14 @@ def write(content: Content, out: Path, formats: Collection[str], name: str, fold
     if "markdown" in formats:
         from .markdown import markdown
 
-        plots = [*content.overview, *(p for each in content.sections for p in each.plots), *content.measured]
+        plots = [*content.overview, *(plot for each in content.sections for plot in each.plots)]
+        plots += [plot for part in content.measured for plot in part.plots]
         for plot in plots:
             written.append(_write(out / folder / f"{plot.name}.svg", standalone(plot.svg)))
         written.append(_write(out / f"{name}.md", markdown(content, folder)))
     if "csv" in formats:
-        lines = frame.grid_lines(content.chosen.grid) if content.chosen else frame.lines(content.comparisons)
+        lines = [*frame.lines(content.comparisons), *point_lines(content.measured)]
+        lines = frame.grid_lines(content.chosen.grid) if content.chosen else lines
         written.append(_write(out / f"{name}.csv", frame.to_csv(lines)))
     if "latex" in formats:
         written.append(_write(out / f"{name}.tex", tex(content)))
@@ -122,6 +127,9 @@ def grids(content: Content) -> Iterable[tuple[str, str, Grid, Sequence[str]]]:
         yield f"{title}: what it took", f"{each.stem}-cost", each.cost, each.cost_remarks
     for sweep, grid in content.trials:
         yield trials_title(sweep), f"{sweep.study}-trials", grid, ()
+    for part in content.measured:
+        for table in part.tables:
+            yield table.title, table.name, table.grid, table.lines
 
 
 def tex(content: Content) -> str:

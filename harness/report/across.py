@@ -12,7 +12,7 @@ from ..statistics.inference import t_interval
 from ..statistics.ranks import Ranking, ranking
 from .labelling import natural
 from .summary import Comparison, Row
-from .tables import EMPTY, Cell, Column, Grid, half, headline, measure
+from .tables import EMPTY, Cell, Column, Grid, between, half, headline, measure
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,7 @@ def across(comparisons: Sequence[Comparison]) -> Across | None:
     tables = [each for _, each, _ in shown]
     metrics = [metric for _, _, metric in shown]
     scored = len({metric.key for metric in metrics}) == 1
+    solved = any(each.solved_from is not None for each in tables)
     scores = [_scores(own, each, metric) for own, each, metric in zip(rows, tables, metrics, strict=True)]
     ranked = ranking(
         {
@@ -55,7 +56,7 @@ def across(comparisons: Sequence[Comparison]) -> Across | None:
             for own, each, metric in zip(rows, tables, metrics, strict=True)
         ]
         if scored:
-            cells.append(_score([own.get(label) for own in rows], metrics[0]))
+            cells.append(_score([own.get(label) for own in rows], metrics[0], solved))
         if isinstance(ranked, Ranking):
             rank = ranked.mean_ranks.get(label)
             cells.append(EMPTY if rank is None else Cell(f"{rank:.2f}", rank))
@@ -93,15 +94,20 @@ def _cell(row: Row | None, table: Comparison, metric: Metric) -> Cell:
     return Cell(measure(metric, value), value, best, interval=half(metric, interval))
 
 
-def _score(rows: Sequence[Row | None], metric: Metric) -> Cell:
-    """The mean over tasks of each seed, and over seeds; empty where a task is missing."""
+def _score(rows: Sequence[Row | None], metric: Metric, solved: bool) -> Cell:
+    """The mean over tasks of each seed, and over seeds; empty where a task is missing.
+
+    solved: whether any of the tasks is solved or not: then no t interval holds what it says, and the range
+    over seeds stands in its place.
+    """
     by_task = [row.values(metric.key) for row in rows if row is not None]
     seeds = set.intersection(*(set(values) for values in by_task)) if len(by_task) == len(rows) else set()
     if not seeds:
         return EMPTY
     means = [float(np.mean([values[seed] for values in by_task])) for seed in sorted(seeds)]
     value = float(np.mean(means))
-    return Cell(measure(metric, value), value, interval=half(metric, t_interval(means)))
+    interval = between(metric, means) if solved else half(metric, t_interval(means))
+    return Cell(measure(metric, value), value, interval=interval)
 
 
 def _footer(
@@ -111,12 +117,18 @@ def _footer(
     lines = [
         f"Every number is from the {' or '.join(splits)} split; bold: the winner of that task's own table."
     ]
-    if any(each.solved_from is not None for each in tables):
+    solved = any(each.solved_from is not None for each in tables)
+    if solved:
         lines.append("Tasks that are solved or not show medians over seeds, others means.")
     if scored:
+        spread = (
+            "[its range over seeds], since no t interval holds where tasks are solved or not"
+            if solved
+            else "± half of its 95% interval over seeds (Student's t)"
+        )
         lines.append(
-            f"Score: {metrics[0].title} averaged over the tasks, per seed; ± half of its 95% interval over "
-            "seeds (Student's t). Missing where a task has no result."
+            f"Score: {metrics[0].title} averaged over the tasks, per seed, and over seeds; {spread}. Missing "
+            "where a task has no result."
         )
     said = ranked.text if isinstance(ranked, Ranking) else ranked
     return [*lines, said[:1].upper() + said[1:] + "."]

@@ -12,7 +12,10 @@ import numpy as np
 from .. import record
 from ..lock import holder
 from ..replaced import NAME, read
+from .points import NoPoint, Point, read_point
+from .pretraining import with_pretraining
 from .sweep import FOLDER, SWEEP, Sweep, read_sweep
+from .unrated import unrated
 
 COMMAND = "command.txt"  # in a study's folder: the command that made it
 
@@ -25,7 +28,7 @@ class Collected:
     per study whose sweep has chosen other rates since, whose earlier runs were."""
 
     records: Sequence[dict[str, Any]]
-    points: Sequence[dict[str, Any]]
+    points: Sequence[Point]
     problems: Sequence[str]
     command: str | None
     sweeps: Sequence[Sweep] = ()
@@ -50,22 +53,23 @@ def collect(root: Path) -> Collected:
             problems.append(str(damage))
     for path in sorted([*root.glob(SWEEP), *root.glob(f"*/{SWEEP}")]):
         try:
-            sweeps += [found] if (found := read_sweep(path.parent)) else []
+            if found := read_sweep(path.parent):
+                sweeps.append(found)
+                records += unrated(records, path.parent, found)
         except record.DamagedRecord as damage:
             problems.append(str(damage))
     for path in sorted([*root.glob("bench/*.json"), *root.glob("*/bench/*.json")]):
         try:
-            point = record.read_json(path)
+            points.append(read_point(record.read_json(path)))
         except record.DamagedRecord as damage:
             problems.append(str(damage))
-            continue
-        if isinstance(point, dict) and {"arch", "length", "batch", "status"} <= point.keys():
-            points.append(point)
+        except NoPoint as problem:
+            problems.append(f"{path.relative_to(root)}: {problem}")
     if not (records or points or any(sweep.entries for sweep in sweeps)):
         why = f" ({'; '.join(problems)})" if problems else ""
         raise ValueError(f"no run records in {root}{why}: make some with archs-compare or archs-train")
+    with_pretraining(records)
     command = root / COMMAND
-    points.sort(key=lambda point: (str(point["arch"]), point["length"]))
     told = command.read_text().strip() if command.is_file() else None
     return Collected(records, points, problems, told, sweeps)
 

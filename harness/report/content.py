@@ -11,7 +11,9 @@ from .across import Across, across
 from .collect import Collected
 from .drawing import Plot, file_stem
 from .grouping import compare
+from .judging import NO_RATE
 from .labelling import base_of
+from .lengths import Lengths, lengths
 from .pivot import Pivot, pivot
 from .remarks import cost_footer, footer, reading
 from .selection import Selection, chosen
@@ -38,7 +40,7 @@ class Section:
 @dataclass(frozen=True)
 class Content:
     """chosen: the table that the user laid out, which then stands alone. side: tasks side by side, with the
-    overview's plots and lines. trials: of each sweep. measured: plots of length sweeps.
+    overview's plots and lines. trials: of each sweep. measured: what length sweeps tell, per setting.
     reading: what the numbers in tables mean."""
 
     title: str
@@ -49,7 +51,7 @@ class Content:
     overview: Sequence[Plot] = ()
     lines: Sequence[str] = ()
     trials: Sequence[tuple[Sweep, Grid]] = ()
-    measured: Sequence[Plot] = ()
+    measured: Sequence[Lengths] = ()
     selected: str = ""
     reading: Sequence[str] = ()
     comparisons: Sequence[Comparison] = field(default=())
@@ -76,6 +78,7 @@ def gather(title: str, found: Collected, selection: Selection, *, drawn: bool) -
         sections,
         side=side,
         trials=[(each, trials(each)) for each in found.sweeps if each.entries],
+        measured=lengths(found.points),
         selected=selected,
         reading=reading(tables),
         comparisons=tables,
@@ -100,7 +103,7 @@ def illustrated(content: Content) -> Content:
             f"Curves and costs of single tables are not drawn, since there are {len(sections)}: "
             "where='{key: value}' chooses among them."
         )
-    measured = plots.bench_plots(content.found.points)
+    measured = [replace(each, plots=plots.length_plots(each, tables)) for each in content.measured]
     return replace(content, sections=sections, overview=over.plots, lines=lines, measured=measured)
 
 
@@ -126,9 +129,10 @@ def lead(content: Content) -> str:
     archs = dict.fromkeys(sorted(base_of(run) for run in found.records))
     tasks = dict.fromkeys(sorted(str(run.get("task")) for run in found.records))
     seeds = {run.get("seed") for run in found.records}
+    started = [run for run in found.records if run.get("status") != NO_RATE]
     parts = [plural(len(archs), "architecture") + f" ({', '.join(archs)})"] if archs else []
     parts += [plural(len(tasks), "task") + f" ({', '.join(tasks)})"] if tasks else []
-    parts += [plural(len(found.records), "run"), plural(len(seeds), "seed")] if found.records else []
+    parts += [plural(len(started), "run"), plural(len(seeds), "seed")] if found.records else []
     parts += [plural(len(found.points), "point") + " of a length sweep"] if found.points else []
     chosen = f" Only {content.selected}." if content.selected else ""
     return ", ".join(parts) + "." + chosen
@@ -181,6 +185,7 @@ def limits(content: Content) -> list[str]:
         )
     if found.points:
         lines.append(
-            "In the length sweep an encoder-decoder reads half of the length and writes the other half."
+            "A length sweep times untrained models on random tokens. Where curves cross depends on the "
+            "machine, the kernels and the size of the models; exponents much less so."
         )
     return lines

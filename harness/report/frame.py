@@ -45,9 +45,9 @@ def to_csv(lines: Sequence[Mapping[str, Any]]) -> str:
     """Lines as CSV under all the keys that any of them has; what one has not stays empty."""
     keys = dict.fromkeys(key for line in lines for key in line)
     text = io.StringIO()
-    writer = csv.DictWriter(text, list(keys), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(lines)
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(keys)
+    writer.writerows([line.get(key) for key in keys] for line in lines)
     return text.getvalue()
 
 

@@ -7,9 +7,11 @@ from hashlib import sha256
 from typing import Any
 
 from ..errors import nearest
+from .judging import sizes_apart
 from .labelling import canonical as canonical
-from .labelling import labels, natural, rows_of, shown, told, unequal_settings
+from .labelling import labels, natural, pretrained_name, rows_of, shown, told, unequal_settings
 from .labelling import leaves as leaves
+from .quantities import count
 from .summary import Comparison, Record, Row, baselines_of, fold_of, lookup
 
 # What must agree before two runs may share a column, and where it stands in the record.
@@ -32,8 +34,8 @@ def compare(records: Sequence[Record]) -> list[Comparison]:
     tables: list[Comparison] = []
     for task in sorted({task_of(record) for record in records}, key=_task_order):
         groups = _group([record for record in records if task_of(record) == task])
-        keys = [_comparable(group[0]) for group in groups]
-        differ = [", ".join(_differences(key, keys, COMPARABLE)) for key in keys]
+        keys = [comparable(group[0]) for group in groups]
+        differ = [", ".join(differences(key, keys, COMPARABLE)) for key in keys]
         order = sorted(range(len(groups)), key=lambda place: natural(differ[place]))
         tables += [_comparison(task, groups[place], differ[place]) for place in order]
     return tables
@@ -49,28 +51,56 @@ def together(records: Sequence[Record], allow: Collection[str] = ()) -> Comparis
     """
     if not records:
         raise ValueError("no runs to put into a table: choose others, or filter fewer out")
-    for name in allow:
-        if name not in COMPARABLE:
-            near = nearest(name, COMPARABLE)
-            hint = f"; nearest: {near}" if near else ""
-            raise ValueError(f"allow={name}: choose from {', '.join(COMPARABLE)}{hint}")
+    check_allowed(allow)
     allowed = {*allow, *(name for key in allow for name in FOLLOWS.get(key, ()))}
-    keys = [_comparable(record) for record in records]
+    keys = [comparable(record) for record in records]
     tasks = list(dict.fromkeys(task_of(record) for record in records))
     clashes = {"task": tasks} if len(tasks) > 1 else {}
     for name in COMPARABLE:
         known = _known(keys, records) if COMPARABLE[name][0] == "digests" else keys
-        values = list(dict.fromkeys(", ".join(_differences(key, known, [name])) for key in known))
+        values = list(dict.fromkeys(", ".join(differences(key, known, [name])) for key in known))
         if len(values) > 1 and name not in clashes:
             clashes[name] = values
+    if origins := _tokenizers(records):
+        clashes.setdefault("tokenizer", list(dict.fromkeys(origins.values())))
     if refused := {name: values for name, values in clashes.items() if name not in allowed}:
         named = "; ".join(f"{name}: {_some(values)}" for name, values in refused.items())
         raise ValueError(
             f"runs that differ do not share a column ({named}): leave some out, or ask for it with "
             f"allow=[{','.join(refused)}]"
         )
-    differing = [name for name in clashes if COMPARABLE[name][0] == "digests"]
+    differing = [
+        name
+        for name in clashes
+        if COMPARABLE[name][0] == "digests" and len({canonical(key[name]) for key in keys}) > 1
+    ]
     return _comparison(", ".join(tasks), records, "", differing)
+
+
+def check_allowed(names: Collection[str]) -> None:
+    """Raises ValueError for a name that is none of what may differ inside a column when asked for."""
+    for name in names:
+        if name not in COMPARABLE:
+            near = nearest(name, COMPARABLE)
+            hint = f"; nearest: {near}" if near else ""
+            raise ValueError(f"allow={name}: choose from {', '.join(COMPARABLE)}{hint}")
+
+
+def _tokenizers(records: Sequence[Record]) -> dict[str, str]:
+    """{identity: where its tokenizer is from} where runs on one fold have different tokenizers; else {}.
+
+    The runs of a fold fit theirs on its training split, all the same; one that starts from another run takes
+    over that run's, which knows nothing of folds.
+    """
+    on_fold: dict[int, set[str]] = {}
+    found: dict[str, str] = {}
+    for record in records:
+        fold, digest = fold_of(record), lookup(record, "digests", "tokenizer")
+        if fold is not None and digest is not None:
+            start = lookup(record, "config", "init_from")
+            on_fold.setdefault(fold, set()).add(digest)
+            found[str(record.get("identity"))] = f"from {pretrained_name(start)}" if start else "of each fold"
+    return found if any(len(digests) > 1 for digests in on_fold.values()) else {}
 
 
 def _some(values: Sequence[str], most: int = 4) -> str:
@@ -90,7 +120,7 @@ def _known(keys: Sequence[dict[str, Any]], records: Sequence[Record]) -> list[di
     return [key for key, record in zip(keys, records, strict=True) if record.get("digests")]
 
 
-def _comparable(record: Record) -> dict[str, Any]:
+def comparable(record: Record) -> dict[str, Any]:
     """{name of COMPARABLE: its value}, the same for all seeds and folds of a configuration.
 
     Each fold fits its tokenizer on its own training split: there the tokenizer's specification stands for its
@@ -116,7 +146,7 @@ def _group(records: Sequence[Record]) -> list[list[Record]]:
     groups: dict[str, list[Record]] = {}
     by_config: dict[str, str] = {}
     for record in sorted(records, key=lambda record: len(record.get("digests") or {}), reverse=True):
-        found = _comparable(record)
+        found = comparable(record)
         key = canonical(found)
         config = canonical({name: found[name] for name, path in COMPARABLE.items() if path[0] == "config"})
         if not record.get("digests"):
@@ -126,7 +156,7 @@ def _group(records: Sequence[Record]) -> list[list[Record]]:
     return list(groups.values())
 
 
-def _differences(
+def differences(
     mine: Mapping[str, Any], everyone: Sequence[Mapping[str, Any]], names: Collection[str]
 ) -> list[str]:
     """What sets one group apart: ["budget.tokens=2M", "tokenizer 1f3a5c7e"]."""
@@ -158,19 +188,31 @@ def _comparison(
     completed = [record for record in records if record.get("status") == "completed"]
     split = "test" if completed and all(record.get("test") for record in completed) else "validation"
     once = _once(records)
-    also = {name: [_digest(_comparable(record)[name]) for record in once] for name in digests}
+    also = {name: [_digest(comparable(record)[name]) for record in once] for name in digests}
     groups = rows_of(once, also)
-    more = [{name: _digest(_comparable(runs[0])[name]) for name in digests} for runs in groups]
+    more = [{name: _digest(comparable(runs[0])[name]) for name in digests} for runs in groups]
     folds = frozenset(fold for record in once if (fold := fold_of(record)) is not None)
     differs = ", ".join(filter(None, (differs, _partly(once, folds))))
     rows = [
-        Row(label, str(runs[0].get("arch")), split, tuple(runs), folds)
-        for label, runs in zip(labels(groups, more), groups, strict=True)
+        Row(label, str(runs[0].get("arch")), split, tuple(runs), folds, at)
+        for (label, at), runs in zip(labels(groups, more), groups, strict=True)
     ]
     rows.sort(key=lambda row: natural(row.label))
     place = ("test", "baselines") if split == "test" else ("baselines",)
     baselines = baselines_of(completed or records, *place)
-    return Comparison(task, differs, split, tuple(rows), baselines, unequal_settings(rows))
+    settings = unequal_settings(rows) | unequal_data(rows)
+    return Comparison(task, differs, split, tuple(rows), baselines, settings)
+
+
+def unequal_data(rows: Sequence[Row]) -> dict[str, str]:
+    """Tokenizers and sizes that differ between rows of one table: what a reader has to know of them."""
+    found = {}
+    if origins := _tokenizers([run for row in rows for run in row.runs]):
+        of_row = {row.label: origins.get(str(row.runs[0].get("identity")), "unknown") for row in rows}
+        found["tokenizer"] = ", ".join(f"{label} {origin}" for label, origin in of_row.items())
+    if apart := sizes_apart(rows):
+        found["parameters"] = f"{count(apart[0])} to {count(apart[1])}"
+    return found
 
 
 def _partly(records: Sequence[Record], folds: Collection[int]) -> str:

@@ -28,7 +28,7 @@ def leaves(tree: Any, prefix: str = "") -> dict[str, Any]:
 
 
 def _gather(tree: Any, prefix: str, flat: dict[str, Any]) -> None:
-    if not isinstance(tree, Mapping):
+    if not isinstance(tree, dict):  # as read from JSON; asking for any mapping takes ten times as long
         flat[prefix] = tree
         return
     for key, value in tree.items():
@@ -123,8 +123,9 @@ def _number(text: str) -> float:
     return float(parse_count(text)) if text[-1].isalpha() else float(text)
 
 
-def labels(rows: Sequence[Sequence[Record]], also: Sequence[Mapping[str, str]]) -> list[str]:
-    """A name per row, followed by what differs where a table holds the name more than once.
+def labels(rows: Sequence[Sequence[Record]], also: Sequence[Mapping[str, str]]) -> list[tuple[str, str]]:
+    """(label, where it stands) per row: its name, and what differs where a table holds the name more than
+    once, as ("attention (dim=16)", "dim=16").
 
     also: per row, what is not in its configuration and tells it apart.
     """
@@ -137,13 +138,13 @@ def labels(rows: Sequence[Sequence[Record]], also: Sequence[Mapping[str, str]]) 
     for name, mine in zip(names, settings, strict=True):
         twins.setdefault(name, []).append(mine)
     telling = {name: _telling(of) for name, of in twins.items()}
-    found: list[str] = []
+    found: list[tuple[str, str]] = []
     for name, mine in zip(names, settings, strict=True):
         values = {key: shown(json.loads(mine.get(key, "null")), key) for key in telling[name]}
         note = ", ".join(f"{_short(key)}={value}" for key, value in values.items())
         label = f"{name} ({note})" if note else name
-        again = sum(each == label or each.startswith(f"{label} [") for each in found)
-        found.append(f"{label} [{again + 1}]" if again else label)
+        again = sum(each == label or each.startswith(f"{label} [") for each, _ in found)
+        found.append((f"{label} [{again + 1}]" if again else label, note))
     return found
 
 

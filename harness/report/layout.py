@@ -15,8 +15,9 @@ from ..statistics.inference import plural
 from .grouping import COMPARABLE, together
 from .labelling import telling
 from .quantities import COST, Quantity
+from .records import Record, lookup, solved_from
 from .selection import COSTS, Selection, facet, full_key
-from .summary import Record, Row, lookup
+from .summary import Row
 
 Key = tuple[Any, ...]
 
@@ -85,8 +86,7 @@ def lay_out(
         column = Slot(_title(place, axes), _measured(str(key), own_runs))
         column.cells = cells_of(own_runs, down, split, selection)
         column.tasks = {str(run.get("task")) for run in own_runs}
-        told = [run["solved_from"] for run in own_runs if run.get("solved_from") is not None]
-        column.threshold = max(told, default=None)
+        column.threshold = max(filter(None, map(solved_from, own_runs)), default=None)
         columns[place] = column
     return list(columns.values())
 
@@ -108,7 +108,7 @@ def _headline(run: Record, split: str, asked: str | None) -> str:
     found = run.get(split) or run.get("validation") or {}
     solves = str(run.get("primary") or "accuracy")
     first = next((metric.key for metric in METRICS if metric.key in found), solves)
-    return solves if run.get("solved_from") is not None else str(run.get("primary") or first)
+    return solves if solved_from(run) is not None else str(run.get("primary") or first)
 
 
 def _measured(key: str, runs: Sequence[Record]) -> Metric | Quantity:
@@ -158,12 +158,3 @@ def cells_of(
                     f"in rows=[{','.join([*down, *differing])}], filter with where, or aggregate=best"
                 )
     return cells
-
-
-def check_allowed(names: Sequence[str]) -> None:
-    """Raises ValueError for a name that is none of what may differ inside a column when asked for."""
-    for name in names:
-        if name not in COMPARABLE:
-            near = nearest(name, COMPARABLE)
-            hint = f"; nearest: {near}" if near else ""
-            raise ValueError(f"allow={name}: choose from {', '.join(COMPARABLE)}{hint}")

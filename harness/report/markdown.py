@@ -22,14 +22,16 @@ def markdown(content: Content, folder: str) -> str:
     if content.overview and not content.side:
         parts.append("## Overview")
     parts += [*_images(content.overview, folder), _lines(content.lines)]
-    for each in content.sections:
-        parts += [f"## {each.comparison.title}", table(each.quality), _lines(each.remarks)]
-        parts += ["What it took:", table(each.cost), _lines(each.cost_remarks)]
-        parts += _images(each.plots, folder)
+    for section in content.sections:
+        parts += [f"## {section.comparison.title}", table(section.quality), _lines(section.remarks)]
+        parts += ["What it took:", table(section.cost), _lines(section.cost_remarks)]
+        parts += _images(section.plots, folder)
     for sweep, grid in content.trials:
         parts += [f"## {trials_title(sweep)}", table(grid)]
-    if content.measured:
-        parts += ["## Cost against length", *_images(content.measured, folder)]
+    for part in content.measured:
+        parts += [f"## {part.title}", _lines(part.remarks), *_images(part.plots, folder)]
+        for each in part.tables:
+            parts += [f"### {each.title}", table(each.grid), _lines(each.lines)]
     if content.reading:
         parts += ["## How to read the tables", _lines(content.reading)]
     left = [f"Left alone: {problem}." for problem in content.found.problems]

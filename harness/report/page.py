@@ -13,6 +13,7 @@ from markupsafe import Markup
 
 from .content import Content, Section, environments, lead, limits
 from .labelling import base_of, leaves, name_of
+from .lengths import Lengths
 from .palette import adaptive, css, styles
 from .summary import SAW, Record
 from .sweep import Sweep
@@ -56,6 +57,7 @@ def page(content: Content) -> str:
         side=_side(content),
         sections=[_section(each) for each in content.sections],
         trials=[_trials(sweep, grid, content) for sweep, grid in content.trials],
+        measured=[(part, _measured(part)) for part in content.measured],
         blocks=list(_blocks(content)),
         environments=environments(content.found.records),
         limits=limits(content),
@@ -141,6 +143,17 @@ def _trials(sweep: Sweep, grid: Grid, content: Content) -> Table:
         links.append(there[0] if there else "")
         archs.append(own[0][1] if own else entry.label)
     return Table(f"{sweep.study}-trials", trials_title(sweep), grid, links, _colours(archs))
+
+
+def _measured(part: Lengths) -> list[Table]:
+    looks = styles(part.setting.archs)
+    return [
+        Table(
+            each.name, each.title, each.grid, [""] * len(each.curves),
+            [adaptive(looks[curve].color) for curve in each.curves],
+        )
+        for each in part.tables
+    ]  # fmt: skip
 
 
 def _blocks(content: Content) -> Iterable[tuple[str, list[Block]]]:

@@ -8,7 +8,6 @@ them apart is named, and has to become a row, a column or a filter (aggregate=be
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,13 +15,14 @@ from typing import Any
 import numpy as np
 
 from ..metrics import Metric
-from ..statistics.verdict import verdict
-from .grouping import COMPARABLE
-from .layout import Key, Slot, cells_of, check_allowed, key_of, lay_out, ordered
+from .grouping import COMPARABLE, check_allowed, unequal_data
+from .judging import judge, mark, shown_what
+from .layout import Key, Slot, cells_of, key_of, lay_out, ordered
 from .quantities import COST, Quantity
+from .records import Record, is_number
 from .selection import COSTS, Selection, full_key
-from .summary import SAW, Record, Row
-from .tables import EMPTY, SHARED, Cell, Column, Grid, half, is_shared, measure, solved_cell
+from .summary import Row
+from .tables import EMPTY, SHARED, Cell, Column, Grid, between, half, is_shared, measure, solved_cell
 
 
 @dataclass(frozen=True)
@@ -70,6 +70,7 @@ def pivot(runs: Sequence[Record], selection: Selection) -> Pivot:
         ),
         tuple(_line(key, down, columns, selection, rows) for key, rows in zip(keys, behind, strict=True)),
     )
+    lines += _unequal(columns) if judged else []
     lines += _explained(columns, selection)
     what = "what it took" if costs else _metric_title(columns)
     by = " and ".join(key.rsplit(".", 1)[-1] for key in down)
@@ -103,17 +104,21 @@ def _judged(columns: Sequence[Slot], down: Sequence[str], selection: Selection) 
 
 def _judge(column: Slot, metric: Metric, down: Sequence[str]) -> str:
     """Sets the winners of a column, whose cells hold one configuration each; returns the reason."""
-    rows = {_name(key, down): cell[0] for key, cell in column.cells.items()}
-    results = {
-        name: dict.fromkeys(row.seeds, math.nan) | row.values(metric.key) for name, row in rows.items()
-    }
-    test_sets = {name: row.clusters(metric.key) for name, row in rows.items()}
-    saw = {name: SAW.get(row.infill_context, row.infill_context) for name, row in rows.items()}
-    found = verdict(
-        results, metric, test_sets=test_sets, may_compare=saw if metric.key == "infill_bpb" else None
-    )
+    found = judge({_name(key, down): cell[0] for key, cell in column.cells.items()}, metric)
     column.winners = found.winners
     return found.reason
+
+
+def _unequal(columns: Sequence[Slot]) -> list[str]:
+    """What is not the same for the rows of a column, and what some of them were given."""
+    lines: dict[str, None] = {}
+    for column in columns:
+        rows = [row for cell in column.cells.values() for row in cell]
+        told = [*unequal_data(rows).items()] if rows else []
+        lines |= dict.fromkeys(f"Not the same for all: {key} ({values})." for key, values in told)
+        if isinstance(column.metric, Metric):
+            lines |= dict.fromkeys(shown_what(rows, column.metric))
+    return list(lines)
 
 
 def _name(key: Key, down: Sequence[str]) -> str:
@@ -126,7 +131,7 @@ def _name(key: Key, down: Sequence[str]) -> str:
 def _line(
     key: Key, down: Sequence[str], columns: Sequence[Slot], selection: Selection, runs: Sequence[Record]
 ) -> tuple[Cell, ...]:
-    names = [Cell(_shown(value), float(value) if _is_number(value) else None) for value in key]
+    names = [Cell(_shown(value), float(value) if is_number(value) else None) for value in key]
     cells = [
         _cell(column.cells.get(key, []), column, selection, _name(key, down) in column.winners)
         for column in columns
@@ -136,10 +141,6 @@ def _line(
 
 def _shown(value: Any) -> str:
     return "-" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _cell(rows: Sequence[Row], column: Slot, selection: Selection, best: bool) -> Cell:
@@ -153,20 +154,20 @@ def _cell(rows: Sequence[Row], column: Slot, selection: Selection, best: bool) -
     values = [value for row in rows for value in row.values(metric.key).values()]
     if not values:
         return EMPTY
+    easier = mark(rows[0], metric)
     if selection.aggregate == "solved":
         if column.threshold is None:
             raise ValueError(f"aggregate=solved: {column.title} is no task that is solved or not; try mean")
         return solved_cell(rows[0].solved(metric.key, column.threshold))
     if selection.aggregate == "best":
         top = min(values) if metric.lower_is_better else max(values)
-        return Cell(measure(metric, top), top, note=f"of {len(values)}")
+        return Cell(measure(metric, top), top, note=", ".join(filter(None, (f"of {len(values)}", easier))))
     if selection.aggregate == "median":
         middle = float(np.median(values))
-        spread = f"[{measure(metric, min(values))}–{measure(metric, max(values))}]" if len(values) > 1 else ""
-        return Cell(measure(metric, middle), middle, interval=spread)
+        return Cell(measure(metric, middle), middle, note=easier, interval=between(metric, values))
     estimate = rows[0].estimate(metric.key)
     assert estimate is not None
-    return Cell(measure(metric, estimate[0]), estimate[0], best, interval=half(metric, estimate[1]))
+    return Cell(measure(metric, estimate[0]), estimate[0], best, easier, half(metric, estimate[1]))
 
 
 def _mean(rows: Sequence[Row], metric: Metric | Quantity) -> float | None:
@@ -181,7 +182,7 @@ def _mean(rows: Sequence[Row], metric: Metric | Quantity) -> float | None:
 
 def _heading(key: str, keys: Sequence[Key], place: int) -> Column:
     title = {"label": "architecture"}.get(key, key.rsplit(".", 1)[-1])
-    return Column(title, number=all(_is_number(own[place]) for own in keys))
+    return Column(title, number=all(is_number(own[place]) for own in keys))
 
 
 def _column_head(column: Slot, selection: Selection) -> Column:

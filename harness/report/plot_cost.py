@@ -13,6 +13,7 @@ from ..metrics import Metric
 from .drawing import Plot, finished, legend_above, named_points, new_figure, spread
 from .frontier import frontier
 from .palette import FAINT, Look, looks
+from .pretraining import SPENT
 from .quantities import COST, Quantity
 from .summary import Comparison, Row
 from .tables import is_shared
@@ -42,19 +43,29 @@ def quality_against_cost(comparison: Comparison, metric: Metric, stem: str) -> P
         f"{', '.join(quantity.title for quantity in shown)}; the dashed line is the frontier: "
         "no other row is better for less; bars: 95% interval over seeds, or their range"
     )
-    absent = [row.label for row, _ in rows if any(row.mean(*q.path) == 0 for q in shown)]
+    absent = [row.label for row, _ in rows if any(row.in_all(*q.path) == 0 for q in shown)]
     if absent:
         caption += f"; nothing of the kind: {', '.join(absent)}"
-    if any(q.timing for q in shown) and any(is_shared(row) for row, _ in rows):
-        caption += "; hollow marks: timed while other runs used the machine"
+    if any(row.mean("before", *q.path) for row, _ in rows for q in shown):
+        caption += "; what the runs behind init_from had cost is counted"
+    hollow = [why for q in shown for row, _ in rows if (why := _incomparable(row, q))]
+    caption += f"; hollow marks: {', or '.join(dict.fromkeys(hollow))}" if hollow else ""
     return finished(
         figure, f"{stem}-cost", f"{metric.title[:1].upper()}{metric.title[1:]} against cost", caption
     )
 
 
 def _differ(rows: Sequence[Row], quantity: Quantity) -> bool:
-    values = [value for row in rows if (value := row.mean(*quantity.path))]
+    values = [value for row in rows if (value := row.in_all(*quantity.path))]
     return len(values) > 1 and max(values) > APART * min(values)
+
+
+def _incomparable(row: Row, quantity: Quantity) -> str:
+    """Why what a row took of it says little, or is not all; empty where neither."""
+    if quantity.timing and is_shared(row):
+        return "timed while other runs used the machine"
+    unknown = quantity.key in SPENT and row.starts and row.mean("before", *quantity.path) is None
+    return "without what init_from had cost, which is not recorded" if unknown else ""
 
 
 def _panel(
@@ -69,13 +80,13 @@ def _panel(
     points: list[tuple[float, float]] = []
     names: list[str] = []
     for row, style in rows:
-        cost = row.mean(*quantity.path)
+        cost = row.in_all(*quantity.path)
         if not cost:
             continue
         values = [metric.scale * value for value in row.values(metric.key).values()]
         middle = float(np.median(values) if solved else np.mean(values))
         low, high = spread(values, solved)
-        hollow = quantity.timing and is_shared(row)
+        hollow = bool(_incomparable(row, quantity))
         axes.errorbar(
             cost, middle, [[max(middle - low, 0)], [max(high - middle, 0)]],
             color=style.color, marker=style.marker, markersize=6, elinewidth=1, linestyle="", label=row.label,

@@ -29,8 +29,8 @@ Curves = Mapping[str, Sequence[Mapping[str, Any]]]  # by row: of each run {"trai
 
 
 def read_curves(rows: Iterable[Row]) -> Curves:
-    """The curves of every run of some rows."""
-    return {row.label: [_read_curves(run["folder"]) for run in row.runs] for row in rows}
+    """The curves of every run of some rows that was started."""
+    return {row.label: [_read_curves(run["folder"]) for run in row.runs if "folder" in run] for row in rows}
 
 
 def _read_curves(folder: str) -> dict[str, list[dict[str, Any]]]:

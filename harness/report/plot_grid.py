@@ -23,6 +23,7 @@ from .drawing import (
 )
 from .labelling import base_of, canonical, leaves
 from .palette import styles
+from .records import is_number
 from .summary import Comparison, Row
 from .tables import headline
 
@@ -107,7 +108,7 @@ def _varying(points: Sequence[Point]) -> list[str]:
         key
         for key in keys
         if key not in IGNORED
-        and all(_is_number(point.config.get(key)) for point in points)
+        and all(is_number(point.config.get(key)) for point in points)
         and len({point.config[key] for point in points}) > 1
     ]
 
@@ -115,10 +116,6 @@ def _varying(points: Sequence[Point]) -> list[str]:
 def _ranks(values: Sequence[float]) -> list[int]:
     order = sorted(set(values))
     return [order.index(value) for value in values]
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _against(task: str, axis: str, others: Sequence[str], points: Sequence[Point]) -> Plot | None:

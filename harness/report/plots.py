@@ -8,16 +8,19 @@ from dataclasses import dataclass, replace
 import matplotlib as mpl
 import numpy as np
 
-from ..statistics import scaling
 from ..statistics.ranks import Ranking
 from .across import Across
 from .drawing import STYLE, Plot
 from .labelling import base_of, name_of
-from .plot_bench import bench_plots as bench_plots
+from .laws import laws
+from .lengths import Lengths
+from .plot_bench import bench_plots
 from .plot_cost import quality_against_cost
 from .plot_curves import learning, losses, read_curves
 from .plot_grid import against_grid
 from .plot_parts import parts
+from .plot_places import places
+from .plot_plane import planes
 from .plot_study import fits_text, rank_plot, scaling_plot, sweep_plots
 from .summary import Comparison, Row
 from .sweep import Sweep
@@ -43,7 +46,8 @@ def plots(comparison: Comparison, stem: str, tables: int = 1) -> list[Plot]:
     shown = [each for each in comparison.metrics if each == metric or each.key == "infill_bpb"]
     drawn: list[Plot | None] = [learning(comparison, each, curves, stem) for each in shown]
     if metric is not None:
-        drawn += [*parts(comparison, metric, stem), quality_against_cost(comparison, metric, stem)]
+        drawn += [*parts(comparison, metric, stem), *places(comparison, stem)]
+        drawn.append(quality_against_cost(comparison, metric, stem))
     drawn += [losses(comparison, curves, stem)] if tables <= FEW else []
     return [plot for plot in drawn if plot]
 
@@ -82,21 +86,16 @@ def overview(comparisons: Sequence[Comparison], side: Across | None, sweeps: Seq
         drawn.append(rank_plot(side.ranks, archs))
     drawn += against_grid(comparisons)
     lines: list[str] = []
-    for task in dict.fromkeys(each.task for each in comparisons):
-        own = [each for each in comparisons if each.task == task]
-        metric = headline(own[0])
-        if metric is None or not metric.lower_is_better or len({each.split for each in own}) > 1:
-            continue  # the law is of a loss
-        runs = [run for each in own for row in each.rows for run in row.runs]
-        points = scaling.points_of(runs, metric.key, own[0].split)
-        if not any(
-            len({(p.parameters, p.tokens) for p in of}) >= scaling.POINTS_NEEDED for of in points.values()
-        ):
-            continue
-        fits = {name: scaling.fit(of) for name, of in points.items()}
-        plot = scaling_plot(task, fits, archs, f"{metric.title} ({metric.unit})")
+    for law in laws(comparisons):
+        plot = scaling_plot(law.title, law.fits, archs, f"{law.metric.title} ({law.metric.unit})")
         drawn += [plot] if plot else []
-        lines += [f"Scaling on {task}, L = E + A/N^a + B/D^b; {line}" for line in fits_text(fits)]
+        lines += [f"Scaling on {law.title}, L = E + A/N^a + B/D^b; {line}" for line in fits_text(law.fits)]
     for sweep in sweeps:
         drawn += sweep_plots(sweep, archs)
     return Overview(drawn, lines)
+
+
+def length_plots(part: Lengths, comparisons: Sequence[Comparison]) -> list[Plot]:
+    """Cost against length, and quality against cost where runs tell it by length."""
+    stem = part.stem.replace("lengths", "bench")
+    return [*bench_plots(part.setting, stem), *planes(part.setting, comparisons, stem)]

@@ -62,3 +62,11 @@ def _scaled(value: float, base: int, units: Sequence[str]) -> str:
         value, power = value / base, power + 1
     digits = f"{value:.0f}" if power == 0 or value >= 100 else f"{value:#.3g}".rstrip(".")
     return digits + units[power]
+
+
+def duration(seconds: float) -> str:
+    """0.00123 -> "1.23 ms"."""
+    for factor, unit in ((1e9, "ns"), (1e6, "µs"), (1e3, "ms")):
+        if seconds * factor < 999.5:
+            return f"{seconds * factor:#.3g}".rstrip(".") + f" {unit}"
+    return f"{seconds:#.3g}".rstrip(".") + " s"

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from ..statistics.inference import plural
-from .quantities import count, size
-from .summary import SAW, Comparison, Metric
+from .judging import shown_what
+from .pretraining import SPENT
+from .quantities import COST, count, size
+from .summary import Comparison, Metric
 from .sweep import Sweep
 from .tables import SHARED, is_shared
 
@@ -37,7 +39,8 @@ def reading(comparisons: Sequence[Comparison]) -> list[str]:
     if any(verdict.winners for verdict in verdicts):
         lines.append(
             "A winner is named where it is ahead of every other row by more than a minimum, the tests of all "
-            "pairs of rows say so (paired by seed, adjusted by Holm), and no seed is missing. Over seeds and "
+            "pairs of rows say so (paired by seed, adjusted by Holm), and no seed is missing. Only rows that "
+            "were asked alike are compared, and of one size where sizes were not solved for. Over seeds and "
             "test set: it would probably be ahead again with other seeds and on another test set like this "
             "one; over seeds alone: with other seeds, on these very examples."
         )
@@ -54,8 +57,8 @@ def footer(comparison: Comparison) -> list[str]:
     for metric in comparison.metrics:
         reasons.setdefault(comparison.verdicts[metric.key].reason, []).append(metric.title)
     lines += [f"{_capital(', '.join(titles))}: {reason}." for reason, titles in reasons.items()]
-    if any(metric.key == "infill_bpb" for metric in comparison.metrics):
-        lines.append(f"To infill, {_who_saw_what(comparison)}.")
+    for metric in comparison.metrics:
+        lines += shown_what(comparison.rows, metric)
     lines += _rules(comparison)
     lines += [f"Not the same for all: {key} ({values})." for key, values in comparison.settings.items()]
     return lines + _without_result(comparison)
@@ -69,6 +72,9 @@ def _without_result(comparison: Comparison) -> list[str]:
     """The runs that failed, diverged, ran out of memory or go on, each with its reason."""
     lines = []
     for row in comparison.rows:
+        if row.unrated:
+            lines.append(f"{row.label}: {row.count}.")
+            continue
         for run in row.runs:
             if run.get("status") != "completed":
                 error = f": {run['error']}" if run.get("error") else ""
@@ -87,7 +93,7 @@ def cost_footer(comparison: Comparison, sweep: Sweep | None = None) -> list[str]
         alone = not any(map(is_shared, comparison.rows))
         why = "data could not keep up" if alone else "data, or the runs beside, could be the reason"
         lines.append(f"Up to {max(waiting):.1%} of the training time went by waiting for data: {why}.")
-    lines += _matched(comparison)
+    lines += [*_matched(comparison), *_before(comparison)]
     if sweep is not None:
         lines.append(
             "Trials: runs of the sweep that chose the learning rate, on validation, with seeds of their own."
@@ -95,11 +101,21 @@ def cost_footer(comparison: Comparison, sweep: Sweep | None = None) -> list[str]
     return lines
 
 
-def _who_saw_what(comparison: Comparison) -> str:
-    saw: dict[str, list[str]] = {}
+def _before(comparison: Comparison) -> list[str]:
+    """What the runs that rows start from had cost, which is in no column."""
+    told: dict[str, list[str]] = {}
     for row in comparison.rows:
-        saw.setdefault(SAW.get(row.infill_context, row.infill_context), []).append(row.label)
-    return "; ".join(f"{', '.join(labels)} saw {context}" for context, labels in saw.items())
+        if row.starts:
+            spent = ", ".join(
+                f"{q.title} {q.show(n)}{f' {q.unit}' if q.unit else ''}"
+                for q in COST
+                if q.key in SPENT and (n := row.mean("before", *q.path)) is not None
+            )
+            told.setdefault(spent, []).append(row.label)
+    return [
+        f"Not counted here, what init_from had cost {', '.join(rows)} before: {spent or 'not known'}."
+        for spent, rows in told.items()
+    ]
 
 
 def _rules(comparison: Comparison) -> list[str]:

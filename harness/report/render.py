@@ -10,6 +10,7 @@ from rich.box import SIMPLE_HEAD
 from rich.cells import cell_len
 from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 from tabulate import tabulate
 
 from .tables import Cell, Grid
@@ -28,23 +29,30 @@ def terminal(grid: Grid, title: str, width: int) -> Table:
     """A rich table of at most `width` letters, its optional columns left out where they do not fit.
 
     The winner stands out, baselines follow below a rule. What is still too wide is set sideways where it
-    has few rows; else its last columns are left out and named.
+    has few rows; else its last columns are left out. A line below names what was left out.
     """
     optional = [place for place, column in enumerate(grid.columns) if column.optional]
     shown = list(range(len(grid.columns)))
     widths = [_width(grid, place) for place in shown]
     while optional and sum(widths[place] for place in shown) > width:
         shown.remove(optional.pop())
-    if sum(widths[place] for place in shown) <= width or len(shown) <= FEW:
-        return _upright(grid, title, shown)
-    if len(grid.rows) <= FEW:
-        return sideways(grid, title)
-    left: list[str] = []
-    while sum(widths[place] for place in shown) > width and len(shown) > 2:
-        left.insert(0, grid.columns[shown.pop()].heading)
+    if sum(widths[place] for place in shown) > width and len(shown) > FEW:
+        if len(grid.rows) <= FEW:
+            return sideways(grid, title)
+        while sum(widths[place] for place in shown) > width and len(shown) > 2:
+            shown.pop()
     table = _upright(grid, title, shown)
-    table.caption, table.caption_justify = f"too wide for here, in the files: {'; '.join(left)}", "left"
+    left = [place for place in range(len(grid.columns)) if place not in shown and _says(grid, place)]
+    if left:
+        names = "; ".join(grid.columns[place].heading for place in left)
+        table.caption = f"not shown in {width} columns (all take {sum(widths)}), but in the files: {names}"
+        table.caption_justify = "left"
     return table
+
+
+def _says(grid: Grid, place: int) -> bool:
+    """Whether a column holds anything at all."""
+    return any(str(row[place]) not in ("", "-") for row in (*grid.rows, *grid.baselines))
 
 
 def _width(grid: Grid, place: int) -> int:
@@ -79,9 +87,8 @@ def sideways(grid: Grid, title: str) -> Table:
     return table
 
 
-def _styled(cell: Cell) -> str:
-    text = escape(str(cell))
-    return f"[bold green]{text}[/]" if cell.best else text
+def _styled(cell: Cell) -> Text:
+    return Text(str(cell), "bold green" if cell.best else "")
 
 
 def markdown(grid: Grid) -> str:

@@ -50,10 +50,16 @@ class Selection:
             raise ValueError(
                 f"where={where}: takes {{key: value or list of values}}, as in where='{{seed: [1,2]}}'"
             )
+        columns, metric = _names(config.get("columns")), config.get("metric")
+        if columns == (COSTS,) and (metric is not None or aggregate != "mean"):
+            given = f"metric={metric}" if metric is not None else f"aggregate={aggregate}"
+            raise ValueError(
+                f"columns={COSTS} takes no {given}: it tells what runs took, in means; leave one out"
+            )
         return cls(
             _names(config.get("rows")),
-            _names(config.get("columns")),
-            None if config.get("metric") is None else str(config["metric"]),
+            columns,
+            None if metric is None else str(metric),
             aggregate,
             {key: tuple(kept) for key, value in leaves(where).items() for kept in [_listed(value)]},
             _names(config.get("allow")),

@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 
@@ -17,24 +16,15 @@ from ..metrics import metric as metric_named
 from ..metrics import part_of
 from ..statistics.inference import clopper_pearson, t_interval
 from ..statistics.testset import Clusters, clusters_of, interval, joined, mean_of, resample
-from ..statistics.verdict import Verdict, verdict
-
-Record = Mapping[str, Any]
-
-SOLVED_OR_NOT = {"mqar": 0.99}  # of records that do not say themselves from where a run has solved its task
-SAW = {"left": "the left only", "both": "both sides"}
-
-
-def lookup(record: Record, *path: str) -> Any:
-    """`record[path[0]][path[1]]...`, or None where that ends early."""
-    value: Any = record
-    for key in path:
-        value = value.get(key) if isinstance(value, Mapping) else None
-    return value
-
-
-def is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and math.isfinite(value)
+from ..statistics.verdict import Verdict
+from .judging import NO_RATE, WHOLE_ANSWERS, judge
+from .judging import SAW as SAW
+from .records import Record as Record
+from .records import baselines_of as baselines_of
+from .records import fold_of as fold_of
+from .records import is_number as is_number
+from .records import lookup as lookup
+from .records import solved_from
 
 
 @dataclass(frozen=True)
@@ -42,6 +32,7 @@ class Row:
     """One configuration with all its seeds and folds; `split` says whose metrics are read.
 
     folds: those that any run of the table was for; a seed's value is pooled over them. Empty without folds.
+    at: where along the axes of its study it stands, as its label says ("dim=16").
     """
 
     label: str
@@ -49,6 +40,7 @@ class Row:
     split: str
     runs: tuple[Record, ...]
     folds: frozenset[int] = frozenset()
+    at: str = ""
 
     @cached_property
     def completed(self) -> list[Record]:
@@ -67,6 +59,23 @@ class Row:
                     return str(context)
         family, objective = (str(self.runs[0].get(key, "")) for key in ("family", "objective"))
         return "left" if family == "decoder" and objective not in ("fim", "fill-in-the-middle") else "both"
+
+    @cached_property
+    def gold_prefix(self) -> bool | None:
+        """Whether each token of an answer is named given the right ones before it, as only an encoder is not;
+        None where answers are one token, or read in place."""
+        several = any(run.get("primary") in WHOLE_ANSWERS for run in self.runs)
+        return self.runs[0].get("family") != "encoder" if several else None
+
+    @cached_property
+    def sized(self) -> bool:
+        """Whether its widths were solved for, to meet a size or to match another architecture."""
+        return any(run.get("match") or lookup(run, "config", "size") is not None for run in self.runs)
+
+    @cached_property
+    def unrated(self) -> bool:
+        """Whether nothing of it was trained, since no rate of its sweep was eligible."""
+        return all(run.get("status") == NO_RATE for run in self.runs)
 
     @property
     def seeds(self) -> list[int]:
@@ -141,6 +150,16 @@ class Row:
                 return float(np.mean(numbers))
         return None
 
+    @property
+    def starts(self) -> bool:
+        """Whether it starts from the weights of other runs."""
+        return any(lookup(run, "config", "init_from") for run in self.runs)
+
+    def in_all(self, *path: str) -> float | None:
+        """`mean` with what the runs that it starts from had taken of it, where that is recorded."""
+        own, before = self.mean(*path), self.mean("before", *path)
+        return own if own is None or before is None else own + before
+
     def estimate(self, metric: str) -> tuple[float, tuple[float, float] | None] | None:
         """Mean over seeds and its 95% interval (None for one seed); None without any value."""
         values = list(self.values(metric).values())
@@ -161,32 +180,12 @@ class Row:
     @property
     def count(self) -> str:
         """ "3", or what became of the others: "2 of 3, 1 diverged"."""
+        if self.unrated:
+            return f"{NO_RATE}: {self.runs[0].get('error')}"
         statuses = Counter(str(run.get("status", "unknown")) for run in self.runs)
         completed = statuses.pop("completed", 0)
         others = ", ".join(f"{number} {status}" for status, number in sorted(statuses.items()))
         return f"{completed} of {len(self.runs)}, {others}" if others else str(completed)
-
-
-def fold_of(record: Record) -> int | None:
-    """Which fold of its task's data a run was tested on; None for a task without folds."""
-    fold = lookup(record, "config", "task", "fold")
-    return None if fold is None else int(fold)
-
-
-def baselines_of(records: Iterable[Record], *place: str) -> dict[str, dict[str, float]]:
-    """{row: {metric: value}} of what stands at `place` in the records of one table.
-
-    Baselines are of the data, so that any run's will do; each fold has data of its own: theirs are averaged.
-    """
-    by_fold: dict[int | None, dict[str, Mapping[str, float]]] = {}
-    for record in records:
-        by_fold.setdefault(fold_of(record), {}).update(lookup(record, *place) or {})
-    values: dict[str, dict[str, list[float]]] = {}
-    for rows in by_fold.values():
-        for name, row in rows.items():
-            for metric, value in row.items():
-                values.setdefault(name, {}).setdefault(metric, []).append(value)
-    return {name: {metric: sum(v) / len(v) for metric, v in row.items()} for name, row in values.items()}
 
 
 @dataclass(frozen=True)
@@ -245,8 +244,8 @@ class Comparison:
     @cached_property
     def solved_from(self) -> float | None:
         """Value of `primary` from which a run has solved the task; None where that is no question."""
-        told = {run["solved_from"] for run in self._runs if run.get("solved_from") is not None}
-        return max(told) if told else SOLVED_OR_NOT.get(self.task)
+        told = [found for run in self._runs if (found := solved_from(run)) is not None]
+        return max(told, default=None)
 
     @cached_property
     def primary(self) -> str:
@@ -260,14 +259,7 @@ class Comparison:
 
     def verdict(self, metric: Metric) -> Verdict:
         """Who won the column of a metric, which may be a part's, or why nobody did."""
-        may_compare = None
-        if metric.key == "infill_bpb":
-            may_compare = {row.label: SAW.get(row.infill_context, row.infill_context) for row in self.rows}
-        results = {
-            row.label: dict.fromkeys(row.seeds, math.nan) | row.values(metric.key) for row in self.rows
-        }
-        test_sets = {row.label: row.clusters(metric.key) for row in self.rows}
-        return verdict(results, metric, test_sets=test_sets, may_compare=may_compare)
+        return judge({row.label: row for row in self.rows}, metric)
 
     def plateau(self, row: Row, metric: Metric) -> str | None:
         """The mark of a row that has not learned yet what this metric asks, or None."""

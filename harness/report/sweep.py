@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from .. import record
+from ..statistics.inference import plural
 
 SWEEP = "sweep.json"  # in a study's folder
 FOLDER = "sweep"  # of the runs of stage 1, in a study's folder
@@ -22,6 +23,8 @@ class Entry:
     values  {rate: one number per trial that was completed}; lost: {status: how many others}
     lr      the chosen rate; None where none was eligible or the sweep goes on
     edge    whether the chosen rate is the grid's first or last
+    runs    identities of its trials; free: the axes that choices were made along
+    unrated whether the sweep has ended, and no rate was eligible
     """
 
     label: str
@@ -33,6 +36,19 @@ class Entry:
     trials: int
     lr: float | None = None
     edge: bool = False
+    runs: tuple[str, ...] = ()
+    free: Mapping[str, Any] = field(default_factory=dict)
+    unrated: bool = False
+
+    def names(self, row: str) -> bool:
+        """Whether a row of final runs, as "gpt" or "gpt from pretrain", is of this architecture."""
+        return row == self.label or row.startswith(f"{self.label} from ")
+
+    @property
+    def ended_well(self) -> str:
+        """ "0 of 2 trials ended well"."""
+        completed = sum(map(len, self.values.values()))
+        return f"{completed} of {plural(self.trials, 'trial')} ended well"
 
     @property
     def at(self) -> str:
@@ -50,7 +66,7 @@ class Sweep:
 
     def trials_of(self, label: str, task: str) -> list[int]:
         """How many trials each choice for an architecture had: on `task`, or wherever it was swept."""
-        own = [entry for entry in self.entries if entry.label == label]
+        own = [entry for entry in self.entries if entry.names(label)]
         return [entry.trials for entry in [e for e in own if e.task == task] or own]
 
 
@@ -92,6 +108,9 @@ def _entries(content: Mapping[str, Any]) -> Iterator[Entry]:
             trials=int(choice.get("trials", len(trials))),
             lr=None if choice.get("lr") is None else float(choice["lr"]),
             edge=bool(choice.get("edge", False)),
+            runs=tuple(str(trial.get("identity")) for trial in trials),
+            free=dict(choice.get("axes") or {}),
+            unrated=bool(choice) and choice.get("lr") is None,
         )
 
 

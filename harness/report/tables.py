@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..metrics import metric as metric_named
+from .judging import mark
 from .labelling import name_of
 from .quantities import COST, Quantity
 from .summary import Comparison, Metric, Row
@@ -103,9 +104,8 @@ def _metric_cell(comparison: Comparison, row: Row, metric: Metric) -> Cell:
     value, interval = estimate
     if comparison.solved_from is not None:  # a t interval means little where runs are solved or not
         value, interval = row.median(metric.key), None
-    note = "left only" if metric.key == "infill_bpb" and row.infill_context == "left" else ""
     best = row.label in comparison.verdicts[metric.key].winners
-    return Cell(measure(metric, value), value, best, note, half(metric, interval))
+    return Cell(measure(metric, value), value, best, mark(row, metric), half(metric, interval))
 
 
 def _test_cell(metric: Metric, interval: tuple[float, float] | None) -> Cell:
@@ -118,6 +118,11 @@ def _test_cell(metric: Metric, interval: tuple[float, float] | None) -> Cell:
 def half(metric: Metric, interval: tuple[float, float] | None) -> str:
     """ "± 0.4", half of a symmetric interval; "" for none."""
     return f"± {measure(metric, (interval[1] - interval[0]) / 2)}" if interval else ""
+
+
+def between(metric: Metric, values: Sequence[float]) -> str:
+    """ "[92.5–92.7]", the range of values; "" for one."""
+    return f"[{measure(metric, min(values))}–{measure(metric, max(values))}]" if len(values) > 1 else ""
 
 
 def solved_cell(counted: tuple[int, int, tuple[float, float]] | None) -> Cell:

@@ -183,18 +183,68 @@ def write_study(root, seeds=(1,), archs=tuple(FAMILIES), tasks=("language", "mqa
     return [write_run(root, a, s, t, **changes) for t in tasks for s in seeds for a in archs]
 
 
-def write_points(root, archs=tuple(FAMILIES), lengths=(128, 512, 2048, 8192)):
+LAWS = {  # seconds of a training step for one sequence of T tokens: c0 + c1 T + c2 T^2
+    "bert": (2e-4, 2.4e-5, 1.1e-8),
+    "gpt": (2e-4, 2.5e-5, 0.6e-8),
+    "t5": (4e-4, 3.2e-5, 1.4e-8),
+    "mamba": (1e-3, 6.0e-5, 0.0),
+}
+SWEPT = (128, 512, 2048, 8192)
+SETTING = "size 1M, vocabulary 2,048, 16,384 tokens per batch, cpu, 2 threads"
+
+
+def sample_point(arch, length, mode="tokens", side=None, *, draw=None, **changes):
+    """A point as archs-bench writes it, with invented numbers."""
+    family = FAMILIES.get(arch, "decoder")
+    c0, c1, c2 = LAWS.get(arch, LAWS["gpt"])
+    batch = max(1, 16_384 // length) if mode == "tokens" else 1
+    noise = math.exp(draw.gauss(0, 0.01)) if draw else 1
+    step = batch * (c0 + c1 * length + c2 * length**2) * noise * (0.9 if side == "target" else 1)
+    forward = step / 3
+    token = 1.1e-3 if arch == "mamba" else 9e-4 + 5e-8 * length
+    if mode == "tokens":
+        seconds = {"train_step": step, "forward": forward}
+    elif family == "encoder":
+        seconds = {"forward": forward}
+    else:
+        seconds = {"prefill": forward, "decode": token}
+    memory = batch * length * (90_000 if arch == "mamba" else 50_000 + (4 * length if arch == "t5" else 0))
+    point = {
+        "arch": arch, "base": arch, "family": family, "side": side, "length": length, "mode": mode,
+        "batch": batch, "setting": SETTING, "status": "ok", "error": None, "seconds": seconds,
+        "quartiles": {work: [0.99 * value, 1.01 * value] for work, value in seconds.items()},
+        "repeats": dict.fromkeys(seconds, 9),
+        "tokens_per_second": {work: batch * length / value for work, value in seconds.items()},
+        "memory": {
+            work: {"allocator": memory + 4_000_000, "system": memory + 9_000_000, "baseline": 400_000_000}
+            for work in seconds
+            if work != "decode"
+        },
+        "memory_method": "allocator, beside the operating system's",
+        "state_bytes": {"encoder": 0}.get(family, 36_864 if arch == "mamba" else 2048 * length),
+        "flops": {"train_step": 3e9}, "matmul_peak": 1.5e11, "peak_share": {"train_step": 0.4},
+        "drift": 0.01, "attempts": 1, "environment": {"device": "cpu", "threads": 2},
+    }  # fmt: skip
+    if side:
+        point["other_length"] = 128
+    if changes.get("status", "ok") != "ok":
+        for key in ("seconds", "quartiles", "repeats", "tokens_per_second", "memory", "flops", "peak_share"):
+            point[key] = {}
+    return point | changes
+
+
+def write_points(root, archs=tuple(FAMILIES), lengths=SWEPT, modes=("tokens", "single"), **changes):
     """A length sweep whose longest bert point ran out of memory."""
     folder = root / "bench"
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    draw = random.Random(5)
     for arch in archs:
-        for length in lengths:
-            step = 4096 * 1e-4 * (1 + (0 if arch == "mamba" else length / 2048))
-            point = {
-                "arch": arch, "length": length, "batch": 1, "status": "ok",
-                "seconds": {"train_step": step * length / 4096}, "peak_memory": 3e7 * (1 + length / 512),
-                "tokens_per_second": 1e4, "state_bytes": 1024,
-            }  # fmt: skip
-            if (arch, length) == ("bert", 8192):
-                point = {"arch": arch, "length": length, "batch": 1, "status": "out-of-memory"}
-            (folder / f"{arch}-{length}.json").write_text(json.dumps(point))
+        sides = ("source", "target") if FAMILIES.get(arch) == "encoder-decoder" else (None,)
+        for side in sides:
+            for mode in modes:
+                for length in lengths:
+                    lost = (arch, length) == ("bert", lengths[-1])
+                    ended = {"status": "out-of-memory", "error": "4.1 GiB of 4.0 GiB"} if lost else {}
+                    point = sample_point(arch, length, mode, side, draw=draw, **ended, **changes)
+                    name = "-".join(filter(None, (arch, side, mode, str(length))))
+                    (folder / f"{name}.json").write_text(json.dumps(point))

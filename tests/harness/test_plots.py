@@ -5,7 +5,7 @@ import xml.etree.ElementTree as ElementTree
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sample_records import write_points, write_run, write_study, write_sweep
+from sample_records import write_run, write_study, write_sweep
 
 from harness.report import palette, plots
 from harness.report.across import across
@@ -18,10 +18,8 @@ from harness.report.grouping import compare
 def drawn(tmp_path_factory):
     root = tmp_path_factory.mktemp("study")
     write_study(root, seeds=(1, 2))
-    write_points(root)
-    found = collect(root)
-    language, mqar = compare(found.records)
-    return plots.plots(language, "language") + plots.plots(mqar, "mqar") + plots.bench_plots(found.points)
+    language, mqar = compare(collect(root).records)
+    return plots.plots(language, "language") + plots.plots(mqar, "mqar")
 
 
 def texts(svg):
@@ -33,8 +31,6 @@ def test_every_plot_is_there_once(drawn):
     assert names == [
         *(f"language-{kind}" for kind in ("continuation_bpb", "infill_bpb", "cost", "losses")),
         *(f"mqar-{kind}" for kind in ("accuracy", "cost", "losses")),
-        "bench-time",
-        "bench-memory",
     ]
 
 
@@ -57,17 +53,12 @@ def test_axes_have_units_and_rows_have_names(drawn):
     )
     assert {"unigram", "bigram", "xz -9"} <= set(by_name["language-continuation_bpb"])
     assert "chance" in by_name["mqar-accuracy"]
-    assert {"sequence length (tokens)", "time per token (µs)"} <= set(by_name["bench-time"])
 
 
 def test_losses_of_different_objectives_have_different_panels(drawn):
     (losses,) = (plot for plot in drawn if plot.name == "language-losses")
     assert {"masked", "causal", "span_prefix"} <= set(texts(losses.svg))
     assert losses.svg.count('id="axes_') == 3
-
-
-def test_a_point_without_a_result_is_named(drawn):
-    assert "bert at 8192: out-of-memory" in drawn[-1].caption
 
 
 def test_drawing_again_gives_the_same_bytes(tmp_path):

@@ -111,6 +111,7 @@ def test_rebuilding_gives_the_same_bytes_and_keeps_the_command(built, tmp_path):
     report.build(root, tmp_path / "again", formats=("markdown", "csv", "latex", "html"))
     for path in written:
         assert (tmp_path / "again" / path.relative_to(root)).read_bytes() == path.read_bytes()
+    assert (tmp_path / "again" / "command.txt").read_text() == "archs-compare study=quickstart\n"
 
 
 def test_nothing_else_is_written_over(tmp_path):
@@ -207,4 +208,15 @@ def test_trials_of_a_sweep_are_no_results(tmp_path):
 def test_a_length_sweep_alone_can_be_reported(tmp_path):
     write_points(tmp_path)
     report.build(tmp_path)
-    assert "Cost against length" in (tmp_path / "report.html").read_text()
+    text = (tmp_path / "report.html").read_text()
+    page = Page(text)
+    assert len(page.ids) == len(set(page.ids))
+    assert {link.removeprefix("#") for link in page.links} <= set(page.ids)
+    for name in ("report.html", "report.md", "report.tex"):
+        told = (tmp_path / name).read_text()
+        for title in (
+            "Training step: tokens/s",
+            "Exponents of cost in length",
+            "Training time: where curves",
+        ):
+            assert title in told

@@ -56,6 +56,19 @@ def test_what_a_narrow_terminal_has_no_room_for_is_named(tmp_path):
     assert all(column.heading in words or column.title in words for column in grid.columns)
 
 
+def test_an_optional_column_is_left_out_in_words(tmp_path):
+    for seed in (1, 2, 3):
+        for arch in ("bert", "gpt", "t5"):
+            write_run(tmp_path, arch, seed, test=True, clusters=20, curves=False)
+    (comparison,) = compare(collect(tmp_path).records)
+    grid = tables.quality(comparison)
+    narrow = " ".join(shown(render.terminal(grid, "language", 80), 80).split())
+    assert "not shown in 80 columns" in narrow
+    assert "in the files: " in narrow
+    assert "continuation: test set, 95% interval" in narrow
+    assert "not shown" not in shown(render.terminal(grid, "language", 200), 200)
+
+
 def test_markdown_has_one_line_per_row_and_equal_cells(study):
     for comparison in study[1]:
         lines = render.markdown(tables.quality(comparison)).splitlines()

@@ -1,0 +1,191 @@
+"""Tables of a length sweep: speed and memory by length, exponents, and where curves cross."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from ..statistics.lengths import TIE, Crossing, Exponent, Meeting
+from .measures import DECODE, MEMORY, READ, READ_MEMORY, STATE, TRAIN, Measure, Setting
+from .points import STATUSES, Point
+from .quantities import count, size
+from .tables import EMPTY, Cell, Column, Grid
+
+ARCHITECTURE = Column("architecture", number=False)
+UNSTEADY = 0.15  # drift of the machine's speed from which a point is not to be trusted
+
+EXPONENTS = (
+    "Exponents are of what one sequence of length T costs: 1 is linear, 2 quadratic. Of a batch that is"
+    " what it took over its rows; with a fixed number of tokens per batch, the time of a token times T."
+    " Of decoding it is the time of one token with T before it: 0 is constant.",
+    "Fitted over the longest run of lengths up to the last one along which the slope changes by less "
+    "than 0.1, or not beyond noise, four at least. What still rises or falls along those has not "
+    "reached the exponent of great lengths.",
+)
+CROSSINGS = (
+    "From which length on, or until which, a row costs less than a column; beside it the 95% "
+    "interval, in which neither is shown to. Tie: no length tells them apart. So far: the exponents do "
+    "not say how it goes on; always and never without it: nor does it turn within 1,000 times the "
+    "longest length.",
+    "≈: extrapolated, beyond the longest length that both were measured at, by their exponents. Of a "
+    "curve that still rises or falls, the crossing comes at another length than that.",
+)
+
+
+@dataclass(frozen=True)
+class LengthTable:
+    """A table with its lines below. curves: whose colour each row has; empty where a row is of two."""
+
+    title: str
+    name: str
+    grid: Grid
+    lines: Sequence[str] = ()
+    curves: Sequence[str] = ()
+
+
+def length_tables(setting: Setting, stem: str) -> list[LengthTable]:
+    """All tables of one setting; those without a number are left out."""
+    tables = [
+        _by_length(setting, TRAIN, MEMORY, "Training step: tokens/s, peak memory", f"{stem}-train"),
+        _by_length(setting, READ, READ_MEMORY, "Reading one sequence: tokens/s, peak memory", f"{stem}-read"),
+        _by_length(
+            setting, DECODE, STATE, "Decoding one sequence: tokens/s, cache or state", f"{stem}-decode"
+        ),
+    ]
+    tables += [_exponents(setting, stem), *_crossings(setting, stem)]
+    return [table for table in tables if table]
+
+
+def _by_length(
+    setting: Setting, timed: Measure, stored: Measure, title: str, name: str
+) -> LengthTable | None:
+    """A row per curve, a column per length: tokens per second, and bytes in small type."""
+    own = {
+        curve: {p.length: p for p in points}
+        for curve in setting.curves
+        if (points := setting.of(curve, timed))
+    }
+    lengths = sorted({length for points in own.values() for length in points})
+    if not own:
+        return None
+    columns = (ARCHITECTURE, *(Column(f"{length:,}") for length in lengths))
+    rows = tuple(
+        (Cell(curve), *(_cost_cell(setting, points.get(length), timed, stored) for length in lengths))
+        for curve, points in own.items()
+    )
+    lines = _without_result([point for points in own.values() for point in points.values()])
+    return LengthTable(title, name, Grid(columns, rows), lines, list(own))
+
+
+def _cost_cell(setting: Setting, point: Point | None, timed: Measure, stored: Measure) -> Cell:
+    if point is None:
+        return EMPTY
+    if not point.ok:
+        return Cell(STATUSES[point.status])
+    seconds = timed.of(point, setting.count)
+    if seconds is None:
+        return EMPTY
+    speed = (1 if timed is DECODE else point.length) / seconds
+    taken = stored.of(point, setting.count)
+    if taken is not None and stored is MEMORY:
+        taken *= point.batch  # what a batch needs, which has to fit
+    note = "unsteady" if point.drift > UNSTEADY else ""
+    return Cell(count(speed), speed, note=note, interval="" if taken is None else size(taken))
+
+
+def _without_result(points: Sequence[Point]) -> list[str]:
+    """What became of points without a result; those skipped for it follow from the first."""
+    lines = []
+    for point in points:
+        if point.status not in ("ok", "skipped"):
+            error = f": {point.error}" if point.error else ""
+            lines.append(f"{point.curve} at {point.length:,}: {STATUSES[point.status]}{error}.")
+    if any(point.status == "skipped" for point in points):
+        lines.append("Skipped: a shorter length of that curve ended without a result.")
+    if any(point.ok and point.drift > UNSTEADY for point in points):
+        lines.append(
+            f"Unsteady: the machine's speed was more than {UNSTEADY:.0%} off that of its sweep, "
+            "also when it was measured again."
+        )
+    return lines
+
+
+def _exponents(setting: Setting, stem: str) -> LengthTable | None:
+    """A row per measure and curve: exponent, interval, and the lengths that it is of."""
+    fits = [(measure, c, fit) for measure, of in setting.exponents.items() for c, fit in of.items()]
+    if not any(fit.identified for _, _, fit in fits):
+        return None
+    columns = (
+        ARCHITECTURE,
+        Column("cost of one sequence", number=False),
+        Column("exponent"),
+        Column("95% interval"),
+        Column("fitted over"),
+        Column("remark", number=False, optional=True),
+    )
+    rows = tuple((Cell(curve), Cell(measure.title), *_exponent_cells(fit)) for measure, curve, fit in fits)
+    curves = [curve for _, curve, _ in fits]
+    return LengthTable(
+        "Exponents of cost in length", f"{stem}-exponents", Grid(columns, rows), EXPONENTS, curves
+    )
+
+
+def _exponent_cells(fit: Exponent) -> tuple[Cell, ...]:
+    if not fit.identified:
+        return EMPTY, EMPTY, EMPTY, Cell(fit.why)
+    low, high = fit.interval
+    way = "rises" if fit.bend > 0 else "falls"
+    return (
+        Cell(f"{_plain(fit.exponent)}", fit.exponent),
+        Cell(f"{_plain(low)} to {_plain(high)}", high - low),
+        Cell(f"{fit.start:,.0f}–{fit.end:,.0f}", fit.start),
+        Cell(f"still {way}, by {abs(fit.bend):.2f}" if fit.bend else ""),
+    )
+
+
+def _plain(exponent: float) -> str:
+    """Two digits; nothing is less than nothing."""
+    return f"{round(exponent, 2) + 0.0:.2f}"
+
+
+def _crossings(setting: Setting, stem: str) -> list[LengthTable]:
+    """A table per measure: from which length on the row costs less than the column."""
+    tables = []
+    for measure, pairs in setting.crossings.items():
+        curves = list(setting.costs[measure])
+        if not pairs:
+            continue
+        meetings = pairs | {(b, a): meeting for (a, b), meeting in pairs.items()}
+        rows = tuple(
+            (Cell(row), *(_meeting_cell(meetings.get((row, other)), row) for other in curves))
+            for row in curves
+        )
+        columns = (Column("costs less than", number=False), *(Column(curve) for curve in curves))
+        title = f"{measure.title[:1].upper()}{measure.title[1:]}: where curves cross"
+        tables.append(LengthTable(title, f"{stem}-crossings-{measure.key}", Grid(columns, rows), (), curves))
+    return [*tables[:-1], replace(tables[-1], lines=CROSSINGS)] if tables else []
+
+
+def _meeting_cell(meeting: Meeting | None, row: str) -> Cell:
+    """From which length on, or up to which, the row of a table costs less."""
+    if meeting is None:
+        return Cell("")
+    if meeting.less is None:
+        return Cell("tie") if meeting.why == TIE else EMPTY
+    if not meeting.crossings:
+        never = "" if meeting.less == row else "not "
+        return Cell(f"{never}so far" if meeting.why else "never" if never else "always")
+    told = [f"{'from' if each.less == row else 'until'} {_about(each)}" for each in meeting.crossings]
+    first = meeting.crossings[0]
+    low, high = first.interval
+    alone = len(told) == 1
+    return Cell(", ".join(told), first.length, interval=f"{rounded(low)}–{rounded(high)}" if alone else "")
+
+
+def _about(crossing: Crossing) -> str:
+    return rounded(crossing.length) if crossing.measured else f"≈ {rounded(crossing.length)}"
+
+
+def rounded(length: float) -> str:
+    """A length to three digits: "1,480", "92,100"."""
+    return f"{float(f'{length:.3g}'):,.0f}"

@@ -1,0 +1,128 @@
+"""What is read of points: the cost of one sequence, by architecture and length, of what may be compared."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+from ..statistics.lengths import Curve, Exponent, Meeting, crossings, exponent
+from .points import Point
+
+
+@dataclass(frozen=True)
+class Measure:
+    """What grows with length: the cost of one sequence.
+
+    works   of these the first that a point has been timed at; "" for memory that needs no timing
+    modes   whose points are read, the first that has any
+    """
+
+    key: str
+    title: str
+    works: tuple[str, ...]
+    modes: tuple[str, ...]
+    kind: str = "time"
+
+    def of(self, point: Point, count: str) -> float | None:
+        """Seconds or bytes of one sequence of that point; of memory the one counted by `count`."""
+        if self.kind == "state":
+            return float(point.state_bytes) if point.state_bytes else None
+        for work in self.works:
+            found = point.seconds.get(work) if self.kind == "time" else point.memory.get(work, {}).get(count)
+            if found is not None:
+                return found if work == "decode" else found / point.batch  # rows wait for a token together
+        return None
+
+
+TRAIN = Measure("train", "training time", ("train_step",), ("tokens",))
+MEMORY = Measure("memory", "training memory", ("train_step",), ("tokens",), "memory")
+READ = Measure("prefill", "reading time", ("prefill", "forward"), ("single", "tokens"))
+READ_MEMORY = Measure("read-memory", "reading memory", ("prefill", "forward"), ("single", "tokens"), "memory")
+DECODE = Measure("decode", "time per decoded token", ("decode",), ("single", "tokens"))
+STATE = Measure("state", "cache or state", (), ("single", "tokens"), "state")
+MEASURES = (TRAIN, MEMORY, READ, READ_MEMORY, DECODE, STATE)
+
+
+@dataclass(frozen=True)
+class Setting:
+    """The points of one setting, which alone may be compared: {(curve, mode): its points by length}.
+
+    count: which memory is read: the allocator's where every point has it, else the system's.
+    """
+
+    words: str
+    points: Mapping[tuple[str, str], tuple[Point, ...]]
+    count: str
+
+    @property
+    def curves(self) -> list[str]:
+        return list(dict.fromkeys(curve for curve, _ in self.points))
+
+    @property
+    def lengths(self) -> list[int]:
+        return sorted({point.length for own in self.points.values() for point in own})
+
+    @property
+    def archs(self) -> dict[str, str]:
+        """{curve: architecture}, for colours."""
+        return {curve: own[0].arch for (curve, _), own in self.points.items()}
+
+    def of(self, curve: str, measure: Measure) -> tuple[Point, ...]:
+        """The points of a curve that the measure reads: those of the first mode that has a number."""
+        for mode in measure.modes:
+            own = self.points.get((curve, mode), ())
+            if any(point.ok and measure.of(point, self.count) is not None for point in own):
+                return own
+        return ()
+
+    @cached_property
+    def costs(self) -> dict[Measure, dict[str, Curve]]:
+        """{measure: {curve: what one sequence costs by length}}, of those that have any."""
+        return {measure: self._costs(measure) for measure in MEASURES}
+
+    @cached_property
+    def exponents(self) -> dict[Measure, dict[str, Exponent]]:
+        return {measure: {c: exponent(own) for c, own in of.items()} for measure, of in self.costs.items()}
+
+    @cached_property
+    def crossings(self) -> dict[Measure, dict[tuple[str, str], Meeting]]:
+        return {measure: crossings(of, self.exponents[measure]) for measure, of in self.costs.items()}
+
+    def _costs(self, measure: Measure) -> dict[str, Curve]:
+        found: dict[str, Curve] = {}
+        for curve in self.curves:
+            rows = [
+                (point.length, cost, *_spread(point, measure, cost))
+                for point in self.of(curve, measure)
+                if point.ok and (cost := measure.of(point, self.count)) is not None
+            ]
+            found |= {curve: Curve.of(rows)} if rows else {}
+        return found
+
+
+def _spread(point: Point, measure: Measure, cost: float) -> tuple[tuple[float, float] | None, int | None]:
+    """Quartiles of a cost and how many measurements they are of."""
+    work = next((work for work in measure.works if work in point.seconds), "")
+    if measure.kind != "time" or work not in point.spread:
+        return None, None
+    share = cost / point.seconds[work]
+    low, high = point.spread[work]
+    return (share * low, share * high), point.repeats.get(work)
+
+
+def settings_of(points: Iterable[Point]) -> list[Setting]:
+    """The points by setting. Of two at one length, the one that has a result, or the later, counts."""
+    found: dict[str, dict[tuple[str, str], dict[int, Point]]] = {}
+    for point in points:
+        own = found.setdefault(point.setting, {}).setdefault((point.curve, point.mode), {})
+        known = own.get(point.length)
+        if known is None or point.ok or not known.ok:
+            own[point.length] = point
+    settings = []
+    for words, curves in found.items():
+        good = [point for own in curves.values() for point in own.values() if point.memory]
+        exact = all("allocator" in kinds for point in good for kinds in point.memory.values())
+        ordered = {key: tuple(own[length] for length in sorted(own)) for key, own in curves.items()}
+        settings.append(Setting(words, ordered, "allocator" if exact else "system"))
+    return settings

@@ -1,0 +1,161 @@
+"""Quality x cost x length in one plane, where a choice is made: an architecture a path, a length a mark."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
+
+from ..counts import format_count, parse_count
+from ..metrics import Metric
+from ..statistics.lengths import Curve
+from .drawing import STYLE, Plot, file_stem, finished, legend_above, new_figure
+from .frontier import frontier
+from .labelling import base_of, name_of
+from .length_axes import binary, ticks, trimmed
+from .measures import READ, READ_MEMORY, Measure, Setting
+from .palette import Look, looks
+from .quantities import duration, size
+from .summary import Comparison, Row, lookup
+from .tables import headline
+
+AXES = ("length", "context bytes")  # along which tasks tell quality by length
+COSTS = (
+    (READ, "time to read a token", duration, True),
+    (READ_MEMORY, "memory to read a sequence", size, False),
+)
+
+
+class Place(NamedTuple):
+    """One architecture at one length: `tokens` long, called `number` by its task."""
+
+    number: float
+    cost: float
+    quality: float
+
+
+@mpl.rc_context(STYLE)
+def planes(setting: Setting, comparisons: Sequence[Comparison], stem: str) -> list[Plot]:
+    """A plot per table that tells quality by length and whose architectures were measured at that size."""
+    drawn = []
+    for number, comparison in enumerate(comparisons):
+        metric = headline(comparison)
+        along = {axis: comparison.parts.get((metric.key, axis), {}) for axis in AXES} if metric else {}
+        for axis, parts in along.items():
+            if len(parts) > 1 and metric is not None:
+                name = f"{stem}-plane-{file_stem(comparison.task)}-{number}"
+                drawn.append(_plane(setting, comparison, metric, axis, parts, name))
+    return [plot for plot in drawn if plot]
+
+
+def _plane(
+    setting: Setting,
+    comparison: Comparison,
+    metric: Metric,
+    axis: str,
+    parts: Mapping[float, Metric],
+    name: str,
+) -> Plot | None:
+    panels = []
+    for measure, title, show, per_token in COSTS:
+        paths = {
+            row.label: (look, path)
+            for row, look in looks(comparison.rows)
+            if (path := _path(setting, row, measure, parts, axis, per_token))
+        }
+        if len(paths) > 1:
+            panels.append((title, show, paths))
+    if not panels:
+        return None
+    figure, axes = new_figure(len(panels))
+    for place, (panel, (title, show, paths)) in enumerate(zip(np.atleast_1d(axes), panels, strict=True)):
+        _panel(panel, paths, metric)
+        panel.set_xscale("log")
+        panel.margins(0.1, 0.12)
+        panel.xaxis.set_major_locator(FixedLocator(ticks(*panel.get_xlim(), binary=show is size, most=4)))
+        panel.xaxis.set_minor_locator(NullLocator())
+        panel.xaxis.set_major_formatter(FuncFormatter(lambda value, _, show=show: trimmed(show(value))))
+        panel.yaxis.set_major_locator(MaxNLocator(4))
+        panel.set_xlabel(title)
+        panel.set_ylabel(f"{metric.title} ({metric.unit})")
+        if place == 0:
+            legend_above(panel)
+    better = "lower" if metric.lower_is_better else "higher"
+    unit = "bytes of context" if axis == "context bytes" else "tokens"
+    caption = (
+        f"{comparison.title}: {metric.title} ({better} is better) against what it costs to read as much, a "
+        f"mark per length, the first and the last named in {unit}; filled: at that length no other row is "
+        f"better for less. Costs are of the length sweep ({setting.words}), interpolated between its "
+        "lengths; of an encoder-decoder with the length on the source side."
+    )
+    title = f"{comparison.task}: quality, cost and length"
+    return finished(figure, name, title, caption)
+
+
+def _path(
+    setting: Setting, row: Row, measure: Measure, parts: Mapping[float, Metric], axis: str, per_token: bool
+) -> list[Place]:
+    """Where a row stands at each length at which both its quality and its cost are known."""
+    curve = _curve_of(setting, row, measure)
+    scale = _tokens_per_byte(row) if axis == "context bytes" else 1.0
+    if curve is None or scale is None:
+        return []
+    places = []
+    for number, metric in parts.items():
+        values = row.values(metric.key).values()
+        tokens = number * scale
+        if values and curve.lengths[0] <= tokens <= curve.lengths[-1]:
+            cost = np.exp(np.interp(np.log(tokens), np.log(curve.lengths), np.log(curve.costs)))
+            quality = metric.scale * float(np.mean(list(values)))
+            places.append(Place(number, float(cost / tokens if per_token else cost), quality))
+    return places
+
+
+def _curve_of(setting: Setting, row: Row, measure: Measure) -> Curve | None:
+    """What a row's architecture costs, where the sweep measured it at the row's size."""
+    run = row.runs[0]
+    asked = lookup(run, "config", "size")
+    told = "widths as written" if asked in (None, "null") else f"size {format_count(parse_count(asked))}"
+    if setting.words.split(", ")[0] != told:
+        return None
+    names = (name_of(run), base_of(run), row.arch)
+    costs = setting.costs[measure]
+    own = [
+        curve for name in names for curve, arch in setting.archs.items() if arch == name and curve in costs
+    ]
+    return costs[own[0]] if own else None
+
+
+def _tokens_per_byte(row: Row) -> float | None:
+    tokens, read = row.mean("tokens"), row.mean("bytes")
+    return tokens / read if tokens and read else None
+
+
+def _panel(axes: Axes, paths: Mapping[str, tuple[Look, list[Place]]], metric: Metric) -> None:
+    by_number: dict[float, list[tuple[str, Place]]] = {}
+    for label, (_, path) in paths.items():
+        for place in path:
+            by_number.setdefault(place.number, []).append((label, place))
+    best = {
+        (own[i][0], number)
+        for number, own in by_number.items()
+        for i in frontier([(p.cost, p.quality) for _, p in own], lower_is_better=metric.lower_is_better)
+    }
+    for label, (look, path) in paths.items():
+        x, y = [place.cost for place in path], [place.quality for place in path]
+        axes.plot(x, y, color=look.color, linewidth=1, linestyle=look.linestyle, alpha=0.6, zorder=1)
+        for number, place in enumerate(path):
+            filled = (label, place.number) in best
+            axes.plot(
+                place.cost, place.quality, look.marker, color=look.color, markersize=6, linestyle="",
+                markerfacecolor=look.color if filled else "none", label=label if number == 0 else None,
+            )  # fmt: skip
+        for place in {path[0], path[-1]}:
+            axes.annotate(
+                binary(place.number), (place.cost, place.quality), (0, 6), textcoords="offset points",
+                ha="center", fontsize=7.5, color=look.color,
+            )  # fmt: skip
