@@ -85,7 +85,8 @@ def _by_part(comparisons: Sequence[Comparison], points: Sequence[Point]) -> list
 def grid_axes(points: Sequence[Point]) -> list[str]:
     """Keys of the configuration that are numbers and vary between rows of one name, in the same way for all.
 
-    Of keys that vary together, as the widths that a size is solved for do, the one with the shortest name.
+    Of keys that vary together within each name, as size and the widths that are solved for it do, the one
+    with the shortest name.
     """
     by_name: dict[str, list[Point]] = {}
     for point in points:
@@ -96,9 +97,8 @@ def grid_axes(points: Sequence[Point]) -> list[str]:
     common = [key for key in varying[0] if all(key in keys for keys in varying)]
     kept: dict[str, str] = {}
     for key in sorted(common, key=lambda key: (key.count("."), len(key), key)):
-        pattern = canonical([str(point.config.get(key)) for point in points])
-        order = canonical(_ranks([point.config[key] for point in points]))
-        kept.setdefault(order or pattern, key)
+        order = canonical([_ranks([point.config[key] for point in own]) for own in by_name.values()])
+        kept.setdefault(order, key)
     return list(kept.values())
 
 

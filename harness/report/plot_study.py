@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import cycle
 
 import numpy as np
-from matplotlib.ticker import NullLocator
+from matplotlib.ticker import MaxNLocator, NullLocator
 
 from ..metrics import metric as metric_named
 from ..statistics.ranks import Ranking
 from ..statistics.scaling import Fit
-from .drawing import Plot, draw_line, file_stem, finished, label_axes, name_panel, new_figure, number_axis
-from .palette import FAINT, INK, styles
+from .drawing import (
+    Plot,
+    draw_line,
+    file_stem,
+    finished,
+    label_axes,
+    name_panel,
+    named_points,
+    new_figure,
+    number_axis,
+)
+from .palette import FAINT, INK, MARKERS, styles
 from .quantities import count
 from .sweep import Entry, Sweep
 
@@ -119,17 +130,14 @@ def scaling_plot(task: str, fits: Mapping[str, Fit], archs: Mapping[str, str], u
     looks = styles({name: archs.get(name, name) for name in shown})
     figure, panels = new_figure(len(shown))
     for place, (axes, (name, fit)) in enumerate(zip(np.atleast_1d(panels), shown.items(), strict=True)):
-        color = looks[name].color
-        for parameters in sorted({point.parameters for point in fit.used}):
+        color, ends = looks[name].color, []
+        for parameters, marker in zip(sorted({p.parameters for p in fit.used}), cycle(MARKERS), strict=False):
             own = [point for point in fit.used if point.parameters == parameters]
-            axes.plot([p.tokens for p in own], [p.loss for p in own], "o", color=color, markersize=3.5)
-            last = max(own, key=lambda point: point.tokens)
-            axes.annotate(
-                count(parameters), (last.tokens, last.loss), (5, 0), textcoords="offset points",
-                va="center", fontsize=8, color=FAINT.light, annotation_clip=False,
-            )  # fmt: skip
-            if fit.fitted:
-                tokens = np.geomspace(min(p.tokens for p in own), last.tokens, 30)
+            axes.plot([p.tokens for p in own], [p.loss for p in own], marker, color=color, markersize=3.5)
+            last = max(p.tokens for p in own)
+            ends.append((last, float(np.mean([p.loss for p in own if p.tokens == last]))))
+            if fit.drawable:
+                tokens = np.geomspace(min(p.tokens for p in own), last, 30)
                 axes.plot(tokens, fit.loss(parameters, tokens), color=color, linewidth=1)
         axes.set_xscale("log")
         axes.set_yscale("log")
@@ -137,13 +145,15 @@ def scaling_plot(task: str, fits: Mapping[str, Fit], archs: Mapping[str, str], u
         axes.set_title(name, loc="left", pad=3)
         axes.set_xlabel("training tokens" if place == len(shown) - 1 else "")
         axes.set_ylabel(unit)
-        low, high = axes.get_ylim()
-        ticks = np.geomspace(low, high, 4)[1:-1]
-        axes.set_yticks(ticks, [f"{at:.3g}" for at in ticks])
-        tokens_seen = sorted({point.tokens for point in fit.used})
-        number_axis(axes, [tokens_seen[0], tokens_seen[len(tokens_seen) // 2], tokens_seen[-1]])
+        ticks = MaxNLocator(4, steps=[1, 2, 2.5, 5, 10]).tick_values(*axes.get_ylim())
+        axes.set_yticks(ticks, [f"{at:g}" for at in ticks])
+        axes.set_ylim(min(p.loss for p in fit.used) * 0.97, max(p.loss for p in fit.used) * 1.03)
+        budgets = sorted({point.tokens for point in fit.used})
+        axes.set_xticks(budgets, [count(tokens) for tokens in budgets])
         axes.margins(x=0.14)
-    caption = f"{task}: {unit} against tokens, a curve per number of parameters, L = E + A/N^a + B/D^b"
+        named_points(axes, ends, [count(n) for n in sorted({p.parameters for p in fit.used})])
+    caption = f"{task}: {unit} against tokens, a mark and a curve per number of parameters, "
+    caption += "L = E + A/N^a + B/D^b"
     return finished(figure, f"{file_stem(task)}-scaling", f"{task}: loss against size and tokens", caption)
 
 

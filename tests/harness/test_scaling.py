@@ -88,7 +88,7 @@ def test_what_cannot_be_told_is_not_claimed(points):
 )
 def test_too_little_to_fit_is_said(points, reason):
     found = fit(points)
-    assert not found.fitted
+    assert not found.drawable
     assert not found.identified
     assert reason in found.text
 
