@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import atexit
+import gc
 import os
 import sys
 from collections.abc import Iterator
@@ -35,22 +37,31 @@ def main(command: str, worker: str) -> None:
     returns, if anything, is the exit status; under --multirun the largest counts.
     """
     statuses = [0]
+    atexit.register(gc.freeze)  # what a process leaves behind need not be looked through
+    collecting = gc.isenabled()
+    gc.disable()  # until the work starts: what is loaded stays, and would be looked through again and again
 
     def task(composed: DictConfig) -> int:
         with one_line_errors():
             config = ready(_with_hydra(composed), command, make_loader())
-        status = import_module(worker).run(config) or 0
+        module = import_module(worker)
+        if collecting:
+            gc.enable()
+        status = module.run(config) or 0
         statuses.append(status)
         return status
 
-    with one_line_errors():
-        sys.argv[1:] = for_completion(flags_first(own_flags(command, sys.argv[1:])))
-        register()
-        precheck(command)
     try:
+        with one_line_errors():
+            sys.argv[1:] = for_completion(flags_first(own_flags(command, sys.argv[1:])))
+            register()
+            precheck(command)
         hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name=command)(task)()
     except KeyboardInterrupt:
         raise SystemExit(INTERRUPTED) from None
+    finally:
+        if collecting:
+            gc.enable()
     if max(statuses):
         raise SystemExit(max(statuses))
 
@@ -106,12 +117,10 @@ def precheck(command: str, arguments: list[str] | None = None) -> None:
     refuse_additions(overrides, loader)
     name = args.config_name or command
     working = not (args.help or args.cfg or args.info)
-    sweeping = args.multirun or _mode(loader, name, overrides) == RunMode.MULTIRUN
-    if not sweeping:
-        for override in overrides:
-            if override.is_sweep_override():
-                line = str(override.input_line)
-                raise ConfigError(f"{line} is a sweep: add --multirun, or write {_as_list(line)} for a list")
+    swept = [override for override in overrides if override.is_sweep_override()]
+    if swept and not args.multirun and _mode(loader, name, overrides) != RunMode.MULTIRUN:
+        line = str(swept[0].input_line)
+        raise ConfigError(f"{line} is a sweep: add --multirun, or write {_as_list(line)} for a list")
     for lines in variants(overrides):
         ready(load(loader, name, lines), command, loader, values=working)
 

@@ -20,6 +20,7 @@ from .plugins import clash, packages
 from .rules import validate
 from .schema import shipped
 from .searchpath import conf_dir, make_loader
+from .studies import check_study_name
 
 
 def compose(command: str = "train", overrides: Sequence[str] = ()) -> DictConfig:
@@ -38,6 +39,8 @@ def load(loader: ConfigLoaderImpl, config_name: str, overrides: Sequence[str]) -
         return loader.load_configuration(
             config_name, list(overrides), run_mode=RunMode.RUN, validate_sweep_overrides=False
         )
+    except ConfigError:
+        raise
     except Exception as error:
         raise ConfigError(explain(loader, config_name, overrides, error)) from error
 
@@ -87,6 +90,8 @@ def ready(composed: DictConfig, command: str, loader: ConfigLoaderImpl, *, value
     strict.normalise(config, keys.counts)
     if values:
         validate(config)
+        if {"study_name", "progress"} <= config.keys():  # a command that writes there
+            check_study_name(config.study_name)
         strict.check_plugins(keys.plugins, where)
     with open_dict(config):
         config.choices = names

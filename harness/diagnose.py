@@ -107,6 +107,8 @@ def explain(loader: ConfigLoaderImpl, config_name: str, overrides: Sequence[str]
     except REFUSED as second:
         return _plain(second)
     for override in keys:
+        if override.key_or_group.startswith("study.") and "study" in base:  # not Hydra's: see Loader
+            continue
         unknown = _unknown_key(override.key_or_group, as_dict(base), groups_of(loader))
         if unknown is not None:
             return unknown

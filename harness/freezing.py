@@ -7,6 +7,9 @@ still no change of the model: answers are reserved tokens, which no source holds
 read as input. What the probe reads is the hidden vector at the place where the family is asked: at <sep>, at
 <mask>, or at the decoder's first token. <sep> is no token of pretraining: its row is as chance left it.
 
+What is not the same for every family is where these rows start. Classes are sentinels: span corruption trains
+them, the first of them at the very place where a class is asked for, and most objectives never show them.
+
 Tasks that answer in text have no such rows, and are refused: their answers are input as well.
 """
 

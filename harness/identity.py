@@ -27,6 +27,7 @@ MATTERS: dict[str, bool | tuple[str, ...]] = {
     "objective": True,
     "budget": True,
     "optim": True,
+    # Threads, and what saves memory (activation_checkpointing, chunked_loss), change rounding at most.
     "trainer": ("devices", "num_nodes", "precision", "accumulate_grad_batches"),
     "logger": False,
     "size": True,
@@ -58,6 +59,8 @@ DEFAULTS: dict[str, Any] = {
     "trainer.accumulate_grad_batches": 1,
     "match.kind": "params",
     "task.beyond": [],
+    "task.segments": 1,
+    "task.beyond_windows": 64,
     "task.curriculum": False,
     "checkpoint": "last",
     "evaluations": 10,

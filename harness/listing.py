@@ -24,7 +24,7 @@ from .building import architecture
 from .compose import compose
 from .counts import format_count
 from .diagnose import groups_of, options_of
-from .errors import one_line
+from .errors import ConfigError, one_line, one_line_errors
 from .plugins import Package, clash, load_code, packages, provider, yaml_problem
 from .searchpath import conf_dir, make_loader
 
@@ -33,6 +33,9 @@ CHOICES = ("task", "corpus", "tokenizer", "objective", "budget", "match", "optim
 
 def run(config: DictConfig) -> int:
     """Print architectures at config.size, their parts, the options of the other groups, and plugins."""
+    with one_line_errors():
+        if config.length is None:
+            raise ConfigError("length=null: length takes a whole number of at least 1")
     loader, console = make_loader(), Console()
     console.print(architectures(loader, config))
     parts = [group for group in groups_of(loader, "arch") if options_of(loader, group)]

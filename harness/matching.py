@@ -25,10 +25,11 @@ from archs.contract import Family
 from tasks.task import Task
 
 from .budget import BACKWARD, CostModel, mean_cost, sample
-from .building import Architecture, Goal, architecture, make_task, unsized
+from .building import Architecture, Goal, architecture, construct, make_task, unsized
 from .compose import compose
 from .counts import format_count, parse_count
 from .errors import ConfigError, one_line
+from .identity import sources
 from .strict import as_dict
 
 TOLERANCE = 0.1  # of the target, that the nearest which knobs reach may be off, for FLOPs and state
@@ -104,9 +105,17 @@ def _measure(config: DictConfig, arch: Architecture, task: Task) -> float:
     """What `match` makes equal, of an architecture as it stands."""
     if config.match.kind == "state":
         return held(arch, task)
-    outline = arch.build(task.vocab_size, "meta")
     if config.match.kind == "flops":
-        return Forward(config, task)(outline)
+        return Forward(config, task)(arch.build(task.vocab_size, "meta"))
+    about = {"node": arch.node, "sources": sources({"arch": arch.node})}
+    return _non_embedding(json.dumps(about, sort_keys=True), task.vocab_size)
+
+
+@lru_cache(maxsize=256)
+def _non_embedding(about: str, vocab_size: int) -> int:
+    """Parameters of an architecture, counted once in a process: the runs of a study share few widths. about:
+    its resolved node, and the sha256 of a plugin's code, which is part of it."""
+    outline = construct(json.loads(about)["node"], vocab_size, "meta")
     assert isinstance(outline, nn.Module)
     return parameter_counts(outline)["non_embedding"]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Mapping
 from importlib.util import find_spec
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -49,6 +50,29 @@ def _is_text(value: Any) -> bool:
 
 COUNT = Rule(number(1).holds, "a whole number of at least 1")
 WRITTEN_COUNT = Rule(lambda value: is_count(value) and parse_count(value) > 0, "a count (200k, 2M, 5e6)")
+LENGTHS = Rule(
+    lambda value: value != [] and all(map(COUNT.holds, value if isinstance(value, list) else [value])),
+    "a whole number of at least 1, or a list of them, as in [256,512]",
+)
+RISING = Rule(
+    lambda value: (
+        isinstance(value, list)
+        and value != []
+        and all(map(WRITTEN_COUNT.holds, value))
+        and all(low < high for low, high in pairwise(map(parse_count, value)))
+    ),
+    "a rising list of lengths in tokens, as in [512,1024,2048]",
+)
+SIZES = Rule(
+    lambda value: (
+        value != [] and all(map(maybe(WRITTEN_COUNT).holds, value if isinstance(value, list) else [value]))
+    ),
+    "a whole number of at least 1, or null",
+)
+MODES = Rule(
+    lambda value: isinstance(value, list) and value != [] and {*value} <= {"tokens", "single"},
+    "a list of tokens, single, or both",
+)
 POSITIVE = number(0, above=True)
 SHARE = number(0, 1)
 BETAS = Rule(
@@ -72,9 +96,17 @@ ORIGIN = Rule(
     f"{RUN.wanted}, or hf:FOLDER of a model that transformers saved (nothing is downloaded)",
 )
 
+# archs-eval names one; of archs-generate it is true or false.
+STREAMS = ("documents", "joined")
+STREAM = Rule(
+    lambda value: value is None or isinstance(value, bool) or value in STREAMS,
+    "one of documents, joined, or null",
+    STREAMS,
+)
+
 RULES: dict[str, Rule] = {
     # every run
-    "size": maybe(COUNT),
+    "size": SIZES,  # archs-bench takes several
     "seed": number(0),
     "batch_size": COUNT,
     "evaluations": number(0),
@@ -115,7 +147,12 @@ RULES: dict[str, Rule] = {
     "vocab_size": COUNT,
     "tokens_per_batch": COUNT,
     "threads": maybe(COUNT),
+    "lengths": RISING,
+    "modes": MODES,
+    "device": choose("auto", "cpu", "cuda"),
+    "precision": choose("auto", "32-true", "bf16-mixed", "bf16-true"),
     "seconds_per_point": POSITIVE,
+    "memory": maybe(WRITTEN_COUNT),
     "max_tokens": COUNT,
     "samples": COUNT,
     "prompt": PROMPT,
@@ -124,7 +161,9 @@ RULES: dict[str, Rule] = {
     "top_p": maybe(number(0, 1, above=True)),
     "beams": COUNT,
     "length_penalty": Rule(number(float("-inf")).holds, "a number"),
-    "length": COUNT,
+    "length": maybe(LENGTHS),  # archs-list takes one alone
+    "stream": STREAM,
+    "text": maybe(Rule(lambda value: Path(str(value)).expanduser().is_file(), "a text file that exists")),
 }
 
 

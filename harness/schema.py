@@ -17,6 +17,8 @@ from .counts import is_count
 
 Node = Mapping[str, Any]
 INSTANTIATE = {"_target_", "_partial_", "_args_", "_recursive_", "_convert_"}  # Hydra's own keys
+# Keys of a command that take more kinds than their default shows; harness.rules, or the command, says which.
+OPEN = {"bench": ("archs", "parts", "size")}
 KINDS = {
     "bool": "true or false",
     "count": "a whole number, not negative (200k, 2M, 5e6)",
@@ -97,6 +99,7 @@ class Schema:
     def primary(self, command: str) -> dict[str, list[Any]]:
         """Keys of a command's primary file, of those it builds on, and the groups it composes."""
         known = {key: [value] for key, value in self.options[""].get(command, {}).items()}
+        known |= {key: [*known[key], None] for key in OPEN.get(command, ()) if key in known}
         for entry in self.defaults.get(command, []):
             if isinstance(entry, str):
                 for key, values in self.primary(entry).items() if entry != "_self_" else ():

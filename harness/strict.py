@@ -20,6 +20,7 @@ from . import foreign
 from .counts import is_count, parse_count
 from .errors import ConfigError, nearest
 from .schema import INSTANTIATE, KINDS, Schema, fits, kind
+from .studies import STUDY
 
 # Hydra logs a target that cannot be imported before it raises; what is raised says it already.
 logging.getLogger("hydra.utils").addHandler(logging.NullHandler())
@@ -76,7 +77,8 @@ class Keys:
                 )
             if group.split("/")[0] == "arch":
                 self._builds(value, group, option)
-            self._node(value, here, self.schema.node(group, option, value))
+            known = self.schema.node(group, option, value)
+            self._node(value, here, {key: [None] for key in STUDY} if group == "study" else known)
         elif isinstance(value, dict):
             shapes = [default for default in defaults if isinstance(default, dict)]
             # `sizing.depth` and its like map sizes of the user's choice: only parts have fixed keys.

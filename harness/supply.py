@@ -2,7 +2,7 @@
 
 For each generated task at its default configuration: corpus tokens per second of one core (processor time of
 whole batches, drawing included), and the share of training time that a GPT of 250k parameters spends waiting
-for data. Writes results/supply/report.md.
+for data. Writes results/supply/report.md, and command.txt beside it.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from .searchpath import conf_dir
 from .train import run
 
 OUT = Path("results/supply/report.md")
+COMMAND = "python -m harness.supply"
 BATCH = 64
 BATCHES = 100
 STEPS = 30
@@ -37,7 +38,7 @@ OVERRIDES = ["arch=gpt", "size=250k", f"batch_size={BATCH}", "arch.position.max_
 ABOUT = f"""# How fast tasks make their batches
 
 ```sh
-python -m harness.supply
+{COMMAND}
 ```
 
 Tokens per second of one core in batches of {BATCH}, drawing and layout included, over {BATCHES} batches (a
@@ -87,6 +88,7 @@ def main() -> None:
     table = tabulate(rows, ["task", "tokens/s", "waiting"], tablefmt="pipe", disable_numparse=True)
     OUT.parent.mkdir(parents=True, exist_ok=True)
     OUT.write_text(ABOUT + table + "\n", encoding="utf-8")
+    OUT.with_name("command.txt").write_text(" ".join([COMMAND, *sys.argv[1:]]) + "\n", encoding="utf-8")
     print(table)
     print(OUT)
 

@@ -22,9 +22,10 @@ from .stream import encoded, fitted_on
 from .streams import sha256, stream
 from .supervised import Judged, SupervisedTask, shuffled
 from .tables import Files, cut_note
-from .tokenizer import SENTINELS, TokenizerSpec
+from .tokenizer import N_SPECIAL, SENTINELS, TokenizerSpec
 
 CHUNK = 512  # held-out windows laid out together: bounds the memory that long ones take
+NOT_BYTES = "this task is published byte by byte (tokenizer=bytes), and is read by longer tokens here"
 BINS = 15  # of the calibration error (Guo et al. 2017)
 
 
@@ -57,8 +58,10 @@ class TextTask(SupervisedTask):
         quick_examples: int,
         labels_from: str,
         notes: Sequence[str] = (),
+        bytewise: bool = False,
     ) -> None:
         """documents: by split. labels_from: what the labels come from, for errors. notes: what was left out.
+        bytewise: published for bytes, so that any other tokenizer is noted.
 
         windows: None to read the beginning of a text; or in training one window from a random place, and for
         a held-out text this many windows, evenly spaced, whose log probabilities are averaged.
@@ -87,6 +90,8 @@ class TextTask(SupervisedTask):
         }
         self._ids: dict[str, list[np.ndarray]] = {}
         self.notes = tuple(notes)
+        if bytewise and self.tokenizer.vocab_size > N_SPECIAL + 256:
+            self.notes += (NOT_BYTES,)
         for split, members in documents.items():
             sides = zip(*(document.sides or (document.text,) for document in members), strict=True)
             rows = list(zip(*(encoded(side, self.tokenizer, cache_dir) for side in sides), strict=True))
@@ -241,6 +246,7 @@ class Classification(TextTask):
         test: float = 0.1,
         duplicates: str = "refuse",
         quick_examples: int = 256,
+        bytewise: bool | None = None,
     ) -> None:
         """files, hub: where rows come from (see `tables.load`); text, label, group: columns.
 
@@ -270,6 +276,7 @@ class Classification(TextTask):
             quick_examples=quick_examples,
             labels_from=f"task.label={label}",
             notes=notes,
+            bytewise=bool(bytewise),
         )
 
 

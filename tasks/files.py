@@ -10,6 +10,8 @@ from typing import Any
 
 import datasets
 
+from .hub import quiet
+
 
 def existing(
     files: str | Sequence[str] | None, key: str = "corpus.files", example: str = "books/*.txt"
@@ -55,20 +57,15 @@ def read_text(path: Path) -> str:
 def read_rows(kind: str, paths: list[Path]) -> list[Mapping[str, Any]]:
     """Rows of all files, streamed: nothing is cached, so that no edit of a file can be overlooked."""
     rows: list[Mapping[str, Any]] = []
-    verbosity = datasets.logging.get_verbosity()
-    datasets.logging.set_verbosity(datasets.logging.CRITICAL)  # it logs what it then raises
-    try:
-        with tempfile.TemporaryDirectory() as folder:
-            for path in paths:
-                if path.suffix in (".json", ".jsonl"):
-                    read_text(path)
-                try:
-                    rows += datasets.load_dataset(
-                        kind, data_files=[str(path)], split="train", streaming=True, cache_dir=folder
-                    )
-                except Exception as error:  # of pyarrow, json or datasets, by kind of damage
-                    reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-                    raise ValueError(f"{path} cannot be read as {kind}: {reason}") from None
-    finally:
-        datasets.logging.set_verbosity(verbosity)
+    with quiet(), tempfile.TemporaryDirectory() as folder:
+        for path in paths:
+            if path.suffix in (".json", ".jsonl"):
+                read_text(path)
+            try:
+                rows += datasets.load_dataset(
+                    kind, data_files=[str(path)], split="train", streaming=True, cache_dir=folder
+                )
+            except Exception as error:  # of pyarrow, json or datasets, by kind of damage
+                reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+                raise ValueError(f"{path} cannot be read as {kind}: {reason}") from None
     return rows

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -42,8 +43,8 @@ def read_labelled(
     """Labelled texts by split, and what was left out, in words; see `tables` for the arguments.
 
     columns: those of a row's text, or of its two texts, by the key that names each (for errors).
-    Raises ValueError in one line for what cannot be learned from: a column that is missing, a text or label
-    that is empty.
+    Equal texts under different labels are counted, in words too. Raises ValueError in one line for what
+    cannot be learned from: a column that is missing, a text or label that is empty.
     """
     given = load(
         files=files, validation_files=validation_files, test_files=test_files, hub=hub, nearest=nearest
@@ -71,14 +72,24 @@ def read_labelled(
             )
             for i, (record, text, name, cluster) in enumerate(rows)
         ]
-    return found, left_out(given, kept)
+    return found, (*left_out(given, kept), *contradictions(found.values()))
+
+
+def contradictions(splits: Iterable[Sequence[Labelled]]) -> tuple[str, ...]:
+    """How many texts stand under several labels, in words; () for none."""
+    labels: dict[tuple[str, ...], set[str]] = {}
+    for document in chain.from_iterable(splits):
+        labels.setdefault(document.sides or (document.text,), set()).add(document.label)
+    torn = sum(len(names) > 1 for names in labels.values())
+    many = f"{torn} texts stand" if torn > 1 else "1 text stands"
+    return (f"{many} under more than one label, so that no model can be right about all",) if torn else ()
 
 
 def labels_of(records: Sequence[Record], name: str) -> list[str]:
     """The labels, as strings; none may be empty."""
     values = column(records, name, "task.label")
     for value, record in zip(values, records, strict=True):
-        if value is None or not str(value).strip():
+        if value is None or not str(value).strip():  # NaN is None: see `column`
             raise ValueError(f"task.label={name}: {record.where} has no label")
         if not isinstance(value, str | int | float):
             raise ValueError(f"task.label={name}: {record.where} holds {type(value).__name__}, not a label")

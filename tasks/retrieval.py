@@ -28,6 +28,8 @@ class Retrieval(TextTask):
         source   The first text <sep> The second one       `length` tokens at most, half of them for each text
         target   <extra_id_0>                              the class, as in classification
 
+    Tables say so ("text1 <sep> text2 <sep> target"): the published task encodes each text by itself.
+
     What the first text leaves of its half the second may use, and the other way round. Splits that are not
     given are cut by a hash of both texts together: as in the published task, a text alone may stand in
     several splits, in other company (`group` keeps rows together).
@@ -55,6 +57,7 @@ class Retrieval(TextTask):
         test: float = 0.1,
         duplicates: str = "refuse",
         quick_examples: int = 256,
+        bytewise: bool | None = None,
     ) -> None:
         """text, second, label, group: columns; the rest as for Classification.
 
@@ -88,4 +91,6 @@ class Retrieval(TextTask):
             quick_examples=quick_examples,
             labels_from=f"task.label={label}",
             notes=notes,
+            bytewise=bool(bytewise),
         )
+        self.asked = self.asked.replace("source", "text1 <sep> text2")

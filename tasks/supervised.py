@@ -136,7 +136,8 @@ class SupervisedTask(Task):
         """accuracy over answer tokens (given the gold prefix where an answer has several and is not read
         in place), exact_match over examples, native_loss in nats per answer token, accuracy and exact_match
         of each part (None where the model's position table ends before it), and, for tasks that are solved
-        or not, solved. On the test split also clusters (see `clusters`)."""
+        or not, solved. On the test split also clusters (see `clusters`); with parts beyond what is trained on
+        also by_depth, where the task knows depths: {part: {percent: accuracy}}, "trained" among the parts."""
         examples = self.examples(split)
         examples = self.quick(examples) if quick else examples
         judged = self.judge(model, examples)
@@ -145,8 +146,7 @@ class SupervisedTask(Task):
             for part, members in self.parts(split).items():
                 chosen = Judged(*(rows[members] for rows in judged))
                 metrics |= self._named(part, self.metrics(chosen, examples.take(members)))
-            for part, others in self.further(split).items():
-                metrics |= self._named(part, self._beyond(model, others))
+            metrics |= self._beyond(model, split, judged)
         if self.solved_from is not None:
             metrics["solved"] = metrics[self.primary] >= self.solved_from
         if split == "test" and not quick:
@@ -166,13 +166,34 @@ class SupervisedTask(Task):
         counts = np.array([len(row) for row in judged.right])
         return {"accuracy": (right, counts), "exact_match": ((right == counts) * 1.0, np.ones(len(right)))}
 
-    def _beyond(self, model: Backbone, examples: Examples) -> Mapping[str, Any]:
-        """Their metrics; empty where the model has no positions for sources as long."""
-        source_len = int(examples.source_lengths.max())
-        needed = longest(self.family, source_len, self.answer_len, self.in_place)
-        if model.max_len is not None and needed > model.max_len:
-            return {}
-        return self.metrics(self.judge(model, examples), examples)
+    def _beyond(self, model: Backbone, split: str, trained: Judged) -> dict[str, Any]:
+        """Metrics of the further parts, and accuracy by depth beside that at what is trained on."""
+        found: dict[str, Any] = {}
+        judged = {"trained": (trained, self.examples(split))}
+        for part, examples in self.further(split).items():
+            if model.max_len is None or self.positions(examples) <= model.max_len:
+                judged[part] = self.judge(model, examples), examples
+                found |= self._named(part, self.metrics(*judged[part]))
+            else:
+                found |= self._named(part, {})
+        depths = {
+            part: by_depth(of.right, depths, examples.target_lengths)
+            for part, (of, examples) in judged.items()
+            if (depths := self.answer_depths(examples)) is not None
+        }
+        return found | ({"by_depth": depths} if depths and self.further(split) else {})
+
+    def positions(self, examples: Examples) -> int:
+        """How many a model must have to be asked these."""
+        return longest(self.family, int(examples.source_lengths.max()), self.answer_len, self.in_place)
+
+    def answer_depths(self, examples: Examples) -> np.ndarray | None:
+        """How far into what precedes the question an answer stands, in percent: of each answer token (N, A),
+        or where it is judged as a whole of each example (N,). None where that is no question.
+
+        examples: all of a part, in their order.
+        """
+        return None
 
     def _named(self, part: str, metrics: Mapping[str, Any]) -> dict[str, Any]:
         names = dict.fromkeys(["accuracy", self.primary])
@@ -186,6 +207,21 @@ def judge(logits: Tensor, targets: Tensor, labels: Tensor) -> Tensor:
     said = labels[place]
     columns = [(said == targets).float(), native_nats(logits, targets), said.float(), confidence]
     return torch.stack(columns, dim=1)
+
+
+def by_depth(right: Sequence[np.ndarray], depths: np.ndarray, lengths: np.ndarray) -> dict[str, float]:
+    """Accuracy by depth, {"0": ..., "25": ...}: of whole answers by each depth, of tokens by fifths, each
+    named by its lower end.
+
+    right: of each answer token, by example. depths: see `answer_depths`. lengths: of the answers (N,).
+    """
+    if depths.ndim == 1:
+        values, places = np.array([float(row.all()) for row in right]), depths
+    else:
+        values = np.concatenate([row[:n] for row, n in zip(right, lengths, strict=True)])
+        places = np.concatenate([row[:n] for row, n in zip(depths, lengths, strict=True)])
+        places = (places // 20 * 20).clip(max=80).astype(int)
+    return {str(place): float(values[places == place].mean()) for place in np.unique(places)}
 
 
 def mean(rows: Sequence[np.ndarray]) -> float:

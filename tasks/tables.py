@@ -9,6 +9,7 @@ import csv
 import hashlib
 import io
 import json
+import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -16,6 +17,7 @@ from typing import Any, NamedTuple
 
 from .corpus import SPLITS, assign_splits
 from .files import existing, read_rows, read_text
+from .hub import read as read_hub
 
 KINDS = (".csv", ".tsv", ".json", ".jsonl", ".parquet")
 Files = str | Sequence[str] | None
@@ -130,15 +132,9 @@ def hub_rows(path: str, name: str | None, split: str, nearest: str) -> list[Reco
     """A split of a dataset of the hub, the names of its classes written out."""
     import datasets
 
-    try:
-        rows = datasets.load_dataset(path, name, split=split)
-    except ConnectionError:
-        raise ValueError(
-            f"task.hub.path={path} needs a network the first time, and the hub cannot be reached: {nearest}"
-        ) from None
-    except (ValueError, FileNotFoundError) as error:  # no such dataset, configuration or split
-        reason = str(error).strip().splitlines()[0]
-        raise ValueError(f"task.hub.path={path} task.hub.name={name}, split {split}: {reason}") from None
+    missing = f"task.hub.path={path} needs a network the first time, and the hub cannot be reached: {nearest}"
+    asked = f"task.hub.path={path} task.hub.name={name}, split {split}"
+    rows = read_hub(path, name, split, asked, missing)
     classes = {
         column: feature.names
         for column, feature in rows.features.items()
@@ -153,13 +149,17 @@ def hub_rows(path: str, name: str | None, split: str, nearest: str) -> list[Reco
 
 
 def column(records: Sequence[Record], name: str, key: str) -> list[Any]:
-    """The values of a column. key: the configuration key that names it, for the error."""
+    """The values of a column, None where there is none: JSON and Parquet write NaN for a missing number.
+
+    key: the configuration key that names it, for the error.
+    """
     for record in records:
         if name not in record.values:
             raise ValueError(
                 f"{key}={name}: {record.where} has no such column; it has {', '.join(record.values)}"
             )
-    return [record.values[name] for record in records]
+    values = (record.values[name] for record in records)
+    return [None if isinstance(value, float) and math.isnan(value) else value for value in values]
 
 
 def texts(records: Sequence[Record], name: str, key: str) -> list[str]:

@@ -22,6 +22,8 @@ class Task(ABC):
     objective    name of the training objective ("causal", "masked", ...; "answers" for supervised tasks)
     primary      the metric that selects a checkpoint ("continuation_bpb"); see higher_is_better
     asked        one word for how this family is asked ("causal", "masked", "source <sep> target", ...)
+    sequence     tokens of the sequences that training batches in a row read on, each from the state that the
+                 one before it left (Batch.seen); None: a batch stands by itself
     """
 
     name: str
@@ -33,6 +35,7 @@ class Task(ABC):
     primary: str
     higher_is_better: bool
     notes: Sequence[str] = ()  # what was cut or left out of the data, in words
+    sequence: int | None = None
     solved_from: float | None = None  # of a task that is solved or not: value of `primary` that solves it
 
     @abstractmethod

@@ -17,6 +17,7 @@ SAW = {"left": "the left only", "both": "both sides"}
 # Primary metrics of tasks whose answers follow the source in several tokens: each judges an answer whole.
 WHOLE_ANSWERS = ("exact_match", "chrf", "bleu", "rougeL")
 GOLD = "gold prefix"  # the mark of an accuracy whose tokens were each named given the right ones before it
+GIVEN, NOT_GIVEN = f"were given the {GOLD}", f"were given no {GOLD}"
 SAME_SIZE = 1.1  # largest over smallest number of parameters up to which nobody would speak of two sizes
 
 
@@ -78,22 +79,25 @@ def given(row: Row, metric: Metric) -> str:
     if asks_for == "infill_bpb":
         return f"saw {SAW.get(row.infill_context, row.infill_context)}"
     if asks_for == "accuracy" and row.gold_prefix is not None:
-        return f"were given {'the' if row.gold_prefix else 'no'} {GOLD}"
+        return GIVEN if row.gold_prefix else NOT_GIVEN
     return ""
 
 
 def shown_what(rows: Iterable[Row], metric: Metric) -> list[str]:
-    """A line about who was given what, where that is a question: "To infill, bert saw both sides; ..."."""
+    """A line about who was shown what, where that is a question: "To infill, bert saw both sides; ..."."""
     found: dict[str, list[str]] = {}
     for row in rows:
         if how := given(row, metric):
             found.setdefault(how, []).append(row.label)
-    if not found:
-        return []
-    told = "; ".join(f"{', '.join(labels)} {how}" for how, labels in found.items())
+    told = {how: ", ".join(labels) for how, labels in found.items()}
     if _asks_for(metric) == "infill_bpb":
-        return [f"To infill, {told}."]
-    return [f"Accuracy is of answer tokens; to name the next one, {told} (the right tokens before it)."]
+        return [f"To infill, {'; '.join(f'{names} {how}' for how, names in told.items())}."] if told else []
+    if GIVEN not in told:
+        return []
+    without = f", of {told[NOT_GIVEN]} without it" if NOT_GIVEN in told else ""
+    return [
+        f"Accuracy is of answer tokens: of {told[GIVEN]} given the {GOLD}, the right ones before{without}."
+    ]
 
 
 def mark(row: Row, metric: Metric) -> str:

@@ -73,7 +73,7 @@ def _without_result(comparison: Comparison) -> list[str]:
     lines = []
     for row in comparison.rows:
         if row.unrated:
-            lines.append(f"{row.label}: {row.count}.")
+            lines.append(f"{row.label}: {row.count}: {row.runs[0].get('error')}.")
             continue
         for run in row.runs:
             if run.get("status") != "completed":

@@ -181,7 +181,7 @@ class Row:
     def count(self) -> str:
         """ "3", or what became of the others: "2 of 3, 1 diverged"."""
         if self.unrated:
-            return f"{NO_RATE}: {self.runs[0].get('error')}"
+            return NO_RATE
         statuses = Counter(str(run.get("status", "unknown")) for run in self.runs)
         completed = statuses.pop("completed", 0)
         others = ", ".join(f"{number} {status}" for status, number in sorted(statuses.items()))

@@ -85,7 +85,7 @@ def quality(comparison: Comparison) -> Grid:
 
 def _quality_row(comparison: Comparison, row: Row, judged: Sequence[Metric]) -> tuple[Cell, ...]:
     cells = [Cell(row.label), Cell(row.asked)]
-    remarks = []
+    remarks: list[str | None] = [str(row.runs[0].get("error"))] if row.unrated else []
     for metric in comparison.metrics:
         cells.append(_metric_cell(comparison, row, metric))
         remarks.append(comparison.plateau(row, metric))

@@ -18,12 +18,14 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import product
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy import optimize
 
-from ..report.summary import is_number, lookup
+from ..report.records import is_number, lookup
+
+if TYPE_CHECKING:
+    from scipy import optimize
 
 DELTA = 1e-3
 RESAMPLES = 200
@@ -75,8 +77,9 @@ class Fit:
     left: tuple[Point, ...] = ()
 
     @property
-    def fitted(self) -> bool:
-        return math.isfinite(self.E)
+    def drawable(self) -> bool:
+        """Whether the law can be drawn: fitted, and with no number beyond what a float holds."""
+        return all(math.isfinite(getattr(self, name)) for name in NAMES)
 
     def loss(self, parameters: Any, tokens: Any) -> Any:
         """The law at N and D, numbers or arrays."""
@@ -194,6 +197,8 @@ def _minima(
     starts: np.ndarray, *points: np.ndarray, precision: float = PRECISION
 ) -> list[optimize.OptimizeResult]:
     """What is reached from each of `starts`, the best first."""
+    from scipy import optimize  # here, since most reports fit no law
+
     options = {"maxiter": 1000, "ftol": precision, "gtol": 1e-4}
     found = [
         optimize.minimize(_objective, start, args=points, jac=True, method="L-BFGS-B", options=options)
@@ -235,4 +240,6 @@ def _range(interval: tuple[float, float]) -> str:
 
 
 def _say(name: str, value: float, interval: tuple[float, float]) -> str:
+    if not math.isfinite(value):  # of an exponent in the dozens: where size or data make no difference
+        return f"{name} beyond measure"
     return f"{name} = {value:.3g} {_range(interval)}"

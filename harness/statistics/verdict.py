@@ -2,9 +2,10 @@
 
 Seeds tell how a result varies when models are trained again. They are all judged on one test set, which may
 suit one architecture and not another: with enough seeds that difference is as significant as one pleases,
-and gone with the next test set. So where the test set's clusters are known, its error enters the test of each
-pair (statistics.paired_p_everywhere); where it is not, as on validation, the reason says that seeds alone
-speak. What either rule does to equal architectures: results/reference/simulation/report.md.
+and gone with the next test set. So the error of the test set enters the test of each pair
+(statistics.paired_p_everywhere), and where its clusters are not known no winner is named. On validation,
+which has none, seeds alone speak, and the reason says so. What these rules do to equal architectures:
+results/reference/simulation/report.md.
 """
 
 from __future__ import annotations
@@ -57,33 +58,49 @@ def verdict(
     metric: Metric,
     *,
     test_sets: Mapping[str, Clusters | None] | None = None,
+    tested: bool = False,
     may_compare: Mapping[str, str] | None = None,
+    barred: Mapping[str, str] | None = None,
+    absent: Mapping[str, str] | None = None,
     alpha: float = 1 - CONFIDENCE,
 ) -> Verdict:
     """Names a winner only where the column supports one.
 
     results          {row: {seed: value}}; missing or not finite: a run without a result
     test_sets        {row: the metric by cluster of the test set, seeds averaged}
-    may_compare      {row: what it saw}; rows that saw different things are never compared
+    tested           whether the results are of a test set: then its error has to be known
+    may_compare      {row: words}, "" or "among those that saw both sides"; rows of different words are never
+                     compared
+    barred           {words: why none of these rows can win}
+    absent           {row: why it has no results}: nobody it may be compared with wins
 
     A winner beats every row it may be compared with: every paired test rejects after Holm's adjustment over
     all pairs of the column, every difference of means exceeds the metric's minimum, no seed is missing on
     either side, and there are at least three seeds.
     """
-    may_compare = may_compare or dict.fromkeys(results, "")
+    may_compare, barred, absent = may_compare or dict.fromkeys(results, ""), barred or {}, absent or {}
     seeds = sorted({seed for values in results.values() for seed in values})
-    pairs = [(a, b) for a, b in combinations(results, 2) if may_compare[a] == may_compare[b]]
+    alike = [(a, b) for a, b in combinations(results, 2) if may_compare[a] == may_compare[b]]
+    pairs = [(a, b) for a, b in alike if may_compare[a] not in barred]
     if not pairs:
-        return Verdict((), "no winner named: nothing to compare with")
+        reasons = dict.fromkeys(barred[may_compare[a]] for a, _ in alike)
+        return Verdict((), f"no winner named: {'; '.join(reasons) or 'nothing to compare with'}")
     if len(seeds) < SEEDS_NEEDED:
         return Verdict((), f"no winner named: {plural(len(seeds), 'seed')}, {SEEDS_NEEDED} needed")
     values = {row: [of.get(seed, math.nan) for seed in seeds] for row, of in results.items()}
     column = _tested(metric, seeds, values, pairs, test_sets or {})
     winners, lines = [], []
-    for saw in dict.fromkeys(may_compare[a] for a, _ in pairs):
-        winner, line = _best_of([row for row in results if may_compare[row] == saw], column, alpha)
+    for words in dict.fromkeys(may_compare[a] for a, _ in alike):
+        rows = [row for row in results if may_compare[row] == words]
+        lost = next((row for row in rows if row in absent), None)
+        if words in barred:
+            winner, line = None, f"no winner named: {barred[words]}"
+        elif lost is not None:
+            winner, line = None, f"no winner named: {lost} has {absent[lost]}"
+        else:
+            winner, line = _best_of(rows, column, alpha, tested)
         winners += [winner] if winner else []
-        lines.append(f"among those that saw {saw}, {line}" if saw else line)
+        lines.append(f"{words}, {line}" if words else line)
     return Verdict(tuple(winners), "; ".join(lines))
 
 
@@ -117,7 +134,7 @@ def _tested(
     )
 
 
-def _best_of(rows: Sequence[str], column: Column, alpha: float) -> tuple[str | None, str]:
+def _best_of(rows: Sequence[str], column: Column, alpha: float, tested: bool) -> tuple[str | None, str]:
     for row in rows:
         pairs = zip(column.seeds, column.values[row], strict=True)
         missing = [seed for seed, value in pairs if not math.isfinite(value)]
@@ -146,5 +163,7 @@ def _best_of(rows: Sequence[str], column: Column, alpha: float) -> tuple[str | N
         return None, why
     tests = f"Holm over {plural(len(column.p), 'pair')}: largest p = {column.p[doubtful]:.2g}"
     known = all(pair in column.errors for pair in met)
+    if tested and not known:
+        return None, f"no winner named: {best} is ahead, but the error of the test set is not known"
     scope = "seeds and test set" if known else "seeds alone: the error of the evaluated examples is not known"
     return best, f"{best} is best (paired t tests, {tests}; over {scope})"

@@ -29,12 +29,15 @@ from omegaconf import DictConfig
 from rich.console import Console
 from rich.progress import Progress
 
-from .. import bench, record, report
+from .. import record, report
 from ..compose import compose
 from ..diagnose import parse
+from ..efficiency.sweep import sweep
+from ..efficiency.variants import heeds
 from ..errors import ConfigError, one_line_errors
 from ..evaluate import TEST
 from ..strict import as_dict
+from ..studies import NAME
 from ..supervise import POLL, environment
 from . import estimate, expand, launch, spec
 from .spec import Study
@@ -64,7 +67,7 @@ def run(config: DictConfig) -> int:
     elif study.test:
         console.print("the test split is left unread until the last run has ended; the same command goes on")
     if study.bench is not None:
-        bench.sweep(lengths(config, study), folder / "bench")
+        sweep(lengths(config, study), folder / "bench")
     if any(record.run_dirs(folder)):
         report.build(folder, command=command_line())
     return 0 if ended and judged and stages.whole() else 1
@@ -80,6 +83,8 @@ def prepared(config: DictConfig, console: Console) -> tuple[Stages, Study, Path]
     if study.bench is not None:
         lengths(config, study)
     name = study.name if config.study_name == node.get("name") else config.study_name
+    if not NAME.holds(name):
+        raise ConfigError(f"study_name={name}: study_name takes {NAME.wanted}")
     expansion = expand.Expansion(study, user, name, expand.folded(study, user))
     folder = Path(config.results_dir) / name
     return Stages(expansion, folder, config, console), study, folder
@@ -108,16 +113,20 @@ def test(folders: Sequence[Path], at_once: int, threads: int | None, *, progress
 
 
 def lengths(config: DictConfig, study: Study) -> DictConfig:
-    """The study's `bench` block as a configuration of archs-bench, on the study's architectures."""
-    for label, overrides in study.archs.items():
-        if list(overrides) != [f"arch={label}"]:
-            raise ConfigError(
-                f"study.bench measures architectures by name, and study.archs.{label} is a variant"
-            )
+    """The study's `bench` block as a configuration of archs-bench.
+
+    Unless the block says what is measured, the study's architectures are; of a variant's overrides those
+    count that change what a step costs.
+    """
+    block: Mapping[str, Any] = study.bench or {}
+    costly = {label: list(filter(heeds, overrides)) for label, overrides in study.archs.items()}
+    plain = [label for label, overrides in costly.items() if overrides == [f"arch={label}"]]
+    varied = {label: overrides for label, overrides in costly.items() if label not in plain}
+    named = {} if {"archs", "variants"} & block.keys() else {"archs": plain, "variants": varied or None}
     chosen: Mapping[str, Any] = {
-        "archs": list(study.archs),
+        **named,
         "progress": config.progress,
-        **(study.bench or {}),
+        **block,
     }
     return compose("bench", expand.lines(chosen))
 

@@ -7,7 +7,7 @@ Later overrides win: shared, the task's, the variant's, the axes', the sweep's o
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import Any
@@ -181,14 +181,28 @@ def refuse_own(user: Sequence[str]) -> None:
             raise ConfigError(f"{override.input_line}: a study sets {key} run by run; write {OWN[key]}")
 
 
-def composed(job: Job, init_from: str | None = None) -> DictConfig:
-    """The job's configuration. Raises ConfigError naming the part of the study that does not compose."""
-    extra = [] if init_from is None else lines({"init_from": init_from})
-    try:
-        return compose("train", [*job.overrides, *extra])
-    except ConfigError as error:
-        place = " · ".join([job.label, job.task, *(f"{key}={value}" for key, value in job.axes)])
-        raise ConfigError(f"study, {place}: {error}") from error
+def composed(
+    job: Job, init_from: str | None = None, *, known: MutableMapping[Any, DictConfig] | None = None
+) -> DictConfig:
+    """The job's configuration. Raises ConfigError naming the part of the study that does not compose.
+
+    known: what has been composed already. Jobs that differ in seed, rate and fold alone are composed once,
+    since Hydra takes longer for that than all the rest of planning.
+    """
+    values = {"seed": job.seed, "optim.lr": job.lr} | ({} if job.fold is None else {"task.fold": job.fold})
+    others = tuple(line for line in job.overrides if line.partition("=")[0] not in values)
+    known = {} if known is None else known
+    if (others, init_from) not in known:
+        extra = [] if init_from is None else lines({"init_from": init_from})
+        try:
+            known[others, init_from] = compose("train", [*job.overrides, *extra])
+        except ConfigError as error:
+            place = " · ".join([job.label, job.task, *(f"{key}={value}" for key, value in job.axes)])
+            raise ConfigError(f"study, {place}: {error}") from error
+    config = known[others, init_from].copy()
+    for key, value in values.items():
+        OmegaConf.update(config, key, value)
+    return config
 
 
 def folded(study: Study, user: Sequence[str]) -> frozenset[str]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from ..record import Record, write_json
+from ..record import DamagedRecord, Record, read_json, write_json
 from .expand import Axes, Job
 
 NAME = "sweep.json"  # in the study's folder
@@ -87,13 +88,44 @@ def choose(
 
 
 def write(folder: Path, grid: Sequence[float], trials: Sequence[Trial], chosen: Sequence[Choice]) -> None:
-    """sweep.json: the grid, every trial and what was chosen."""
+    """sweep.json: the rates, every trial and what was chosen.
+
+    What an earlier command chose stays until it is chosen anew: this one may be about other architectures.
+    Raises DamagedRecord where an earlier one cannot be read.
+    """
+    now = json.loads(json.dumps({"trials": list(map(asdict, trials)), "chosen": list(map(asdict, chosen))}))
+    before = read(folder)
+    kept = [old for old in before["chosen"] if not any(_replaces(new, old) for new in now["chosen"])]
+    tried = [trial for trial in before["trials"] if any(_of(trial, choice) for choice in kept)]
     content: Mapping[str, Any] = {
-        "grid": list(grid),
-        "trials": [asdict(trial) for trial in trials],
-        "chosen": [asdict(choice) for choice in chosen],
+        "grid": sorted({*grid, *(before["grid"] if kept else ())}),
+        "trials": [*tried, *now["trials"]],
+        "chosen": [*kept, *now["chosen"]],
     }
     write_json(folder / NAME, content)
+
+
+def read(folder: Path) -> Mapping[str, list[Any]]:
+    """The content of a study's sweep.json, as it is written; of empty lists where there is none."""
+    path = folder / NAME
+    found = read_json(path) if path.exists() else {"grid": [], "trials": [], "chosen": []}
+    if not isinstance(found, Mapping) or not all(
+        isinstance(found.get(key), list) for key in ("grid", "trials", "chosen")
+    ):
+        raise DamagedRecord(f"{path}: not the record of a sweep, it has no grid, trials and chosen")
+    return found
+
+
+def _replaces(new: Mapping[str, Any], old: Mapping[str, Any]) -> bool:
+    """Whether one choice takes the place of another: it is the same, or made along other axes."""
+    same = (new["label"], new["task"]) == (old["label"], old["task"])
+    return same and (new["axes"] == old["axes"] or new["axes"].keys() != old["axes"].keys())
+
+
+def _of(trial: Mapping[str, Any], choice: Mapping[str, Any]) -> bool:
+    """Whether a trial is one of those that a choice was made among."""
+    same = (trial["label"], trial["task"]) == (choice["label"], choice["task"])
+    return same and choice["axes"].items() <= trial["axes"].items()
 
 
 def said(choice: Choice, grid: Sequence[float]) -> str:

@@ -9,12 +9,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from omegaconf import OmegaConf
-
 from ..diagnose import parse
 from ..errors import ConfigError, nearest
-from ..strict import as_dict
-from .kinds import RATES, STUDY, SWEEP, TASK, check, is_rate
+from ..studies import RATES, STUDY, SWEEP, TASK, changed, check, is_rate, merged
 
 NEEDED = ("name", "title", "archs", "seeds", "tasks")
 
@@ -142,19 +139,11 @@ def _scaled(node: Mapping[str, Any], scale: str | None, typed: Sequence[str]) ->
     for key in scales[scale]:
         if key in ("name", "scales"):
             raise ConfigError(f"study.scales.{scale}.{key}: a scale changes the other keys of a study")
-    merged = {**_merged(node, scales[scale]), "name": f"{node.get('name')}-{scale}"}
-    own = [override for override in parse(typed) if override.key_or_group.startswith("study.")]
-    result = OmegaConf.create(merged)
-    for override in own:
-        OmegaConf.update(result, override.key_or_group.removeprefix("study."), override.value(), merge=False)
-    return as_dict(result)
-
-
-def _merged(below: Any, above: Any) -> Any:
-    """Mappings key by key; anything else is replaced."""
-    if not (isinstance(below, Mapping) and isinstance(above, Mapping)):
-        return above
-    return {**below, **{key: _merged(below.get(key), value) for key, value in above.items()}}
+    result = {**merged(node, scales[scale]), "name": f"{node.get('name')}-{scale}"}
+    for override in parse(typed):
+        if override.key_or_group.startswith("study."):
+            result = changed(result, override.key_or_group, override.value())
+    return result
 
 
 def _check_sense(study: Study) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
@@ -40,6 +41,7 @@ class Stages:
         self.folder, self.config, self.console = folder, config, console
         self.at_once, self.threads = launch.at_once(), launch.threads(config)
         self.plans: dict[Job, Plan] = {}
+        self.configs: dict[Any, DictConfig] = {}  # see composed()
         self.rates: dict[Key, float | None] = {}  # what the sweep has chosen so far
         self.trials: list[Trial] = []
         self.choices: list[Choice] = []
@@ -71,7 +73,9 @@ class Stages:
         known.learn(self.folder)
         shapes = {job.shape: shapes[job.shape] for job, left in zip(jobs, todo, strict=True) if left}
         with self.console.status("timing a few steps of each kind of run"):
-            known.measure({known.key(self.plan(job)): composed(job) for job in shapes.values()})
+            known.measure(
+                {known.key(self.plan(job)): composed(job, known=self.configs) for job in shapes.values()}
+            )
         costs = {shape: estimate.cost(self.plan(job), known[self.plan(job)]) for shape, job in shapes.items()}
         self.seconds = {shape: cost.seconds for shape, cost in costs.items()}
         return estimate.lines(jobs, todo, costs, self.at_once, self.study.test)
@@ -207,7 +211,7 @@ class Stages:
     def plan(self, job: Job) -> Plan:
         """The job's plan, made once. What it starts from has to be there."""
         if job not in self.plans:
-            self.plans[job] = plan(composed(job, self.start(job)))
+            self.plans[job] = plan(composed(job, self.start(job), known=self.configs))
         return self.plans[job]
 
     def start(self, job: Job) -> str | None:

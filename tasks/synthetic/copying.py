@@ -7,12 +7,11 @@ et al. 2022, "Neural Networks and the Chomsky Hierarchy", arXiv 2207.02098.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 
-from archs.contract import Backbone, Family
+from archs.contract import Family
 
 from ..example import Examples
 from ..layout import Laid, layout, longest
@@ -77,11 +76,9 @@ class Rewriting(GeneratedTask):
         answer_len = max(self.answer_len, examples.target.shape[1])  # beyond training: as long as the source
         return layout(self.family, examples, answer_len, self.start)
 
-    def _beyond(self, model: Backbone, examples: Examples) -> Mapping[str, Any]:
+    def positions(self, examples: Examples) -> int:
         length = int(examples.source_lengths.max())
-        if model.max_len is not None and longest(self.family, length, length, False) > model.max_len:
-            return {}
-        return super()._beyond(model, examples)
+        return longest(self.family, length, max(self.answer_len, length), False)
 
     def baselines(self, split: str, *, quick: bool = False) -> dict[str, dict[str, float]]:
         """chance: any label for every answer token, ends included."""
@@ -104,6 +101,10 @@ class Copy(Rewriting):
 
     def rewritten(self, symbols: np.ndarray) -> np.ndarray:
         return symbols
+
+    def answer_depths(self, examples: Examples) -> np.ndarray:
+        """Answer i stands at place i of the source."""
+        return 100 * np.arange(examples.target.shape[1]) / examples.source_lengths[:, None]
 
 
 class Reverse(Rewriting):

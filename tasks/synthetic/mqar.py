@@ -128,6 +128,13 @@ class MQAR(GeneratedTask):
         order = np.argsort(np.take_along_axis(ring, first, 1), axis=1)
         return np.take_along_axis(first, order, 1)
 
+    def answer_depths(self, examples: Examples) -> np.ndarray:
+        """Of the key behind whose first occurrence the value stands; queries are apart by different spans."""
+        assert examples.at is not None
+        keys = np.take_along_axis(examples.source, examples.at, 1)[:, :, None]  # (N, A, 1)
+        first = (examples.source[:, None, ::2] == keys).argmax(axis=2) * 2
+        return 100 * first / np.maximum(examples.at, 1)
+
     def baselines(self, split: str, *, quick: bool = False) -> dict[str, dict[str, float]]:
         """chance: one of the values of the example, without knowing which belongs to the key asked for."""
         asked = self.examples(split).target_lengths

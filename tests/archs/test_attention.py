@@ -64,7 +64,7 @@ def test_a_learned_bias_is_learned(rows, kv_heads):
     assert_same(ours, by_definition(q, k, v, mask, 0.3, bias), (q, k, v, bias))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     T=st.integers(1, 23), window=st.integers(1, 9), causal=st.booleans(), biased=st.booleans(), data=st.data()
 )

@@ -92,7 +92,7 @@ def test_values_gradients_and_dropout_are_the_same(name, precision):
     seed=st.integers(0, 99),
     holes=st.booleans(),
 )
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_on_rows_of_any_shape(name, rows, length, seed, holes):
     model = made(name)
     of = batch(model, rows, length, seed, holes)

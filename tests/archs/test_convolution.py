@@ -25,7 +25,7 @@ def expected(x, weight, bias, past):
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-@settings(max_examples=15, deadline=None, derandomize=True)
+@settings(max_examples=15, derandomize=True)
 @given(
     batch=st.integers(1, 3),
     T=st.sampled_from([1, 2, 3, 4, 5, 37]),

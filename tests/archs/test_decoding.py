@@ -149,13 +149,13 @@ rows = st.integers(0, 10_000).map(lambda seed: 2 * torch.randn(8, generator=seed
 
 
 @given(rows, st.sampled_from([None, 3, 8]), st.sampled_from([None, 0.4]))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_temperature_zero_is_greedy(logits, top_k, top_p):
     assert (drawn(logits, 10, temperature=0, top_k=top_k, top_p=top_p) == logits.argmax()).all()
 
 
 @given(rows, st.sampled_from([0.5, 1.0, 2.0]))
-@settings(max_examples=20, deadline=None, derandomize=True)
+@settings(max_examples=20, derandomize=True)
 def test_draws_follow_the_softmax_after_temperature(logits, temperature):
     counts = drawn(logits, 5000, temperature=temperature).bincount(minlength=8)
     expected = 5000 * (logits.double() / temperature).softmax(-1)
@@ -166,7 +166,7 @@ def test_draws_follow_the_softmax_after_temperature(logits, temperature):
 
 
 @given(rows, st.integers(1, 12), st.sampled_from([0.7, 1.5]))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_top_k_draws_only_from_the_k_likeliest(logits, k, temperature):
     assert set(drawn(logits, top_k=k, temperature=temperature).tolist()) <= set(
         logits.topk(min(k, 8)).indices.tolist()
@@ -178,7 +178,7 @@ def test_top_k_draws_from_k_where_more_are_equally_likely():
 
 
 @given(rows, st.floats(0.05, 1.0))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_the_nucleus_is_the_smallest_set_that_reaches_p(logits, p):
     chances, order = logits.softmax(-1).sort(descending=True)
     sums = chances.cumsum(-1)

@@ -72,7 +72,7 @@ def test_is_the_mamba_of_transformers(build, perturb, length):
         assert error < 1e-4, name
 
 
-@settings(max_examples=15, deadline=None, derandomize=True)
+@settings(max_examples=15, derandomize=True)
 @given(pieces=st.lists(st.sampled_from([1, 2, 3, 4, 5, 33]), min_size=1, max_size=5))
 def test_steps_of_any_length_give_what_one_pass_gives(model, pieces):
     x = tokens(2, sum(pieces))
@@ -120,7 +120,7 @@ def test_a_state_of_another_batch_is_refused_in_one_line(length):
     assert "\n" not in str(error.value)
 
 
-@settings(max_examples=15, deadline=None, derandomize=True)
+@settings(max_examples=15, derandomize=True)
 @given(keep=st.lists(st.lists(st.booleans(), min_size=9, max_size=9), min_size=3, max_size=3))
 def test_pads_anywhere_change_no_kept_position_and_no_state(model, keep):
     x, keep = tokens(3, 9), torch.tensor(keep)

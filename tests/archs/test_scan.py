@@ -28,7 +28,7 @@ def assert_near(found, expected, tolerance):
 
 
 @pytest.mark.parametrize("backend", FAST)
-@settings(max_examples=15, deadline=None, derandomize=True)
+@settings(max_examples=15, derandomize=True)
 @given(
     batch=st.integers(1, 3),
     T=st.sampled_from([1, 2, 31, 32, 33, 37, 64, 97]),
@@ -62,7 +62,7 @@ def test_gradients_by_finite_differences(backend):
 
 
 @pytest.mark.parametrize("backend", FAST)
-@settings(max_examples=10, deadline=None, derandomize=True)
+@settings(max_examples=10, derandomize=True)
 @given(cut=st.integers(1, 69))
 def test_a_sequence_may_be_cut_anywhere(backend, cut):
     x, delta, A, B, C, D, h0 = inputs(2, 70, 5, 4)

@@ -118,7 +118,7 @@ class Net(nn.Module):
         self.weights = nn.ParameterList([torch.empty(dim * (dim + inner)) for _ in range(depth)])
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(target=st.integers(200_000, 10_000_000), heads=st.integers(1, 12), depth=st.integers(1, 12))
 def test_the_fine_knob_lands_within_the_tolerance(target, heads, depth):
     def factory(**keys):

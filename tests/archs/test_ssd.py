@@ -116,7 +116,7 @@ def test_steps_are_those_of_transformers_whole(pair, step):
 # As a mixer ----------------------------------------------------------------------------------------
 
 
-@settings(max_examples=15, deadline=None, derandomize=True)
+@settings(max_examples=15, derandomize=True)
 @given(pieces=st.lists(st.sampled_from([1, 2, 3, 4, 8, 17]), min_size=1, max_size=5))
 def test_steps_of_any_length_give_what_one_pass_gives(model, pieces):
     x = tokens(2, sum(pieces))
@@ -129,7 +129,7 @@ def test_steps_of_any_length_give_what_one_pass_gives(model, pieces):
     assert torch.allclose(torch.cat(found, 1), whole, atol=1e-5 * whole.abs().max().item())
 
 
-@settings(max_examples=15, deadline=None, derandomize=True)
+@settings(max_examples=15, derandomize=True)
 @given(keep=st.lists(st.lists(st.booleans(), min_size=11, max_size=11), min_size=3, max_size=3))
 def test_pads_anywhere_change_no_kept_position_and_no_state(model, keep):
     x, keep = tokens(3, 11), torch.tensor(keep)

@@ -57,7 +57,7 @@ SHAPES = {
 }
 
 
-@settings(max_examples=40, deadline=None, derandomize=True)
+@settings(max_examples=40, derandomize=True)
 @given(**SHAPES)
 def test_chunks_equal_the_definition_in_value_gradient_and_state(batch, T, heads, P, N, seed):
     H, G = heads
@@ -65,7 +65,7 @@ def test_chunks_equal_the_definition_in_value_gradient_and_state(batch, T, heads
     assert_near(with_gradients("torch", args), with_gradients("reference", args), 1e-11)
 
 
-@settings(max_examples=25, deadline=None, derandomize=True)
+@settings(max_examples=25, derandomize=True)
 @given(**SHAPES)
 def test_compiled_passes_do_so_in_float32(batch, T, heads, P, N, seed):
     H, G = heads
@@ -86,7 +86,7 @@ def test_gradients_by_finite_differences(backend):
     assert torch.autograd.gradcheck(lambda *a: ssd(*a, chunk=2, backend=backend), args)
 
 
-@settings(max_examples=20, deadline=None, derandomize=True)
+@settings(max_examples=20, derandomize=True)
 @given(chunk=st.integers(1, 80))
 def test_the_chunk_makes_no_difference(chunk):
     args = inputs(2, 37, 4, 5, 2, 3, dtype=torch.float64)
@@ -94,7 +94,7 @@ def test_the_chunk_makes_no_difference(chunk):
 
 
 @pytest.mark.parametrize("backend", FAST)
-@settings(max_examples=10, deadline=None, derandomize=True)
+@settings(max_examples=10, derandomize=True)
 @given(cut=st.integers(1, 36))
 def test_a_sequence_may_be_cut_anywhere(backend, cut):
     x, delta, A, B, C, D, h0 = inputs(2, 37, 4, 5, 2, 3)

@@ -19,7 +19,7 @@ IDS = [path.relative_to(CONF).as_posix() for path in OPTIONS]
 # What the wiring passes to a part, so that no user writes it.
 WIRING = {"dim", "causal", "cross", "vocab_size", "family", "start", "corpus", "tokenizer", "objective"}
 WIRING |= {"cache_dir", "self", "args", "kwargs", "save_dir"}
-OURS = {"num_workers", "threads"}  # keys of trainer/ that the harness reads itself
+OURS = {"num_workers", "threads", "activation_checkpointing", "chunked_loss"}  # of trainer/, for the harness
 
 
 def content(path):

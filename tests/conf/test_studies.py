@@ -60,7 +60,8 @@ def test_every_run_of_a_study_can_be_planned(name, corpus_files, tmp_path):
             corpus = compose("train", ["corpus=text", f"corpus.files={corpus_files}/*.txt"]).corpus
             OmegaConf.update(config, "corpus", corpus, merge=False)
             config.tokenizer.vocab_size, config.cache_dir = 400, str(tmp_path)
-            config.task.windows = config.task.quick_windows = 4
+            config.task.windows = config.task.quick_windows = config.task.beyond_windows = 4
+            config.task.beyond = config.task.beyond[:1]  # documents are short
         planned = plan(config)
         assert planned.steps is not None
         assert planned.steps >= 20, job.title
@@ -77,6 +78,7 @@ def test_the_studies_that_answer_the_known_questions_are_there():
         "finetune",
         "scaling",
         "parts",
+        "long_context",
     }
 
 

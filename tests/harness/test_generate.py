@@ -106,7 +106,7 @@ def test_a_search_and_draws_exclude_each_other(run_folder, drawn):
 
 
 @given(st.text(max_size=20))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_streamed_pieces_join_to_the_text(text):
     pieces = list(stream_text(BYTES, iter(BYTES.encode(text).tolist())))
     assert "".join(pieces) == text
@@ -114,7 +114,7 @@ def test_streamed_pieces_join_to_the_text(text):
 
 
 @given(st.text(max_size=8), st.integers(1, 3))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_streamed_bytes_that_are_no_text_spoil_no_more_than_at_once(text, cut):
     ids = BYTES.encode(text).tolist()[cut:]  # perhaps in the middle of a character
     assert "".join(stream_text(BYTES, iter(ids))) == BYTES.decode(ids)

@@ -7,7 +7,7 @@ import math
 import xml.etree.ElementTree as ElementTree
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 from sample_records import LAWS, SETTING, sample_point, write_points, write_run
@@ -213,7 +213,6 @@ SPOILT = st.sampled_from(
 )
 
 
-@settings(deadline=None)
 @given(st.sampled_from(sorted(sample_point("t5", 512, side="source"))), SPOILT, st.booleans())
 def test_whatever_a_point_holds_it_is_read_or_refused_in_one_line(key, value, gone):
     point = sample_point("t5", 512, side="source")
@@ -284,7 +283,6 @@ def test_bits_by_position_and_accuracy_by_depth(tmp_path):
     assert "bert cannot do 4096" in drawn["language-context-bytes"].caption
 
 
-@settings(deadline=None)
 @given(st.floats(1e-9, 1e9), st.floats(1.01, 1e9), st.booleans(), st.integers(4, 8))
 def test_an_axis_has_a_few_ticks_inside(low, wide, binary, most):
     found = length_axes.ticks(low, low * wide, binary=binary, most=most)

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -28,7 +28,6 @@ def polynomial(c0, c1, c2):
     return lambda t: c0 + c1 * t / 1000 + c2 * (t / 1000) ** 2
 
 
-@settings(deadline=None)
 @given(st.floats(0, 2.5), st.floats(1e-9, 1e9), counts)
 def test_a_power_of_length_is_found_from_its_whole_curve(power, scale, count):
     found = exponent(curve(lambda t: scale * t**power, LENGTHS[:count]))
@@ -40,7 +39,6 @@ def test_a_power_of_length_is_found_from_its_whole_curve(power, scale, count):
     assert found.cost(LENGTHS[0]) == pytest.approx(scale * LENGTHS[0] ** power)
 
 
-@settings(deadline=None)
 @given(share, share, share, counts, st.floats(0, 0.02), st.integers(0, 99))
 def test_of_a_sum_of_powers_only_the_far_end_is_fitted(c0, c1, c2, count, noise, seed):
     lengths = LENGTHS[-count:]
@@ -58,7 +56,6 @@ def test_of_a_sum_of_powers_only_the_far_end_is_fitted(c0, c1, c2, count, noise,
     assert found.interval[0] <= found.exponent <= found.interval[1]
 
 
-@settings(deadline=None)
 @given(share, share, share)
 def test_what_still_bends_says_so_and_what_is_steady_does_not(c0, c1, c2):
     cost = polynomial(c0, c1, c2)
@@ -82,7 +79,6 @@ def test_a_longer_sweep_comes_nearer_to_the_law():
     assert [bool(each.bend) for each in found][-1] is False
 
 
-@settings(deadline=None)
 @given(st.floats(0.5, 2), st.floats(1e-6, 1e6), st.integers(0, 99))
 def test_units_of_cost_do_not_matter(power, scale, seed):
     one = exponent(curve(lambda t: 3 + t**power, noise=0.03, seed=seed))
@@ -154,7 +150,6 @@ def of_two(one, other, lengths=LENGTHS, noise=0.0, seed=0):
     return crossings(pair)["one", "other"]
 
 
-@settings(deadline=None)
 @given(st.floats(200, 40_000), st.floats(0.3, 1.5), st.floats(0, 0.02), st.integers(0, 99))
 def test_a_crossing_inside_the_sweep_is_measured(length, apart, noise, seed):
     found = of_two(lambda t: (t / length) ** (1 + apart), lambda t: t / length, noise=noise, seed=seed)
@@ -166,7 +161,6 @@ def test_a_crossing_inside_the_sweep_is_measured(length, apart, noise, seed):
     assert abs(math.log(crossing.length / length)) <= 4 * math.hypot(noise, 1e-3) / apart + 0.05
 
 
-@settings(deadline=None)
 @given(st.floats(1e5, 1e7), st.floats(0.4, 1.5))
 def test_one_beyond_the_sweep_is_extrapolated_and_marked(length, apart):
     found = of_two(lambda t: (t / length) ** (1 + apart), lambda t: t / length)
@@ -177,7 +171,6 @@ def test_one_beyond_the_sweep_is_extrapolated_and_marked(length, apart):
     assert crossing.less == "other"
 
 
-@settings(deadline=None)
 @given(st.floats(0.3, 1.5), st.floats(1.2, 100))
 def test_curves_that_part_never_cross(apart, ahead):
     found = of_two(lambda t: ahead * t ** (1 + apart), lambda t: t)
@@ -202,7 +195,6 @@ def test_two_crossings_are_two():
     assert first.interval[1] < second.interval[0]
 
 
-@settings(deadline=None)
 @given(st.integers(0, 99))
 def test_a_tie_that_flickers_crosses_nowhere_or_once(seed):
     found = of_two(lambda t: t, lambda t: t, noise=0.01, seed=seed)
@@ -231,7 +223,6 @@ def test_three_lengths_measure_what_lies_between_them():
     assert "exponents are not identified" in found.why
 
 
-@settings(deadline=None)
 @given(st.integers(0, 99), st.floats(1e-6, 1e6))
 def test_units_and_order_do_not_move_a_crossing(seed, scale):
     one, other = (lambda t: (t / 3000) ** 1.7), (lambda t: t / 3000)

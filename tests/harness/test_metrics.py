@@ -24,6 +24,7 @@ def test_every_metric_has_a_name_a_unit_and_a_difference_that_matters():
         ("exact_match_length_128", ("exact_match", "length", 128.0)),
         ("accuracy_noise_0.4", ("accuracy", "noise", 0.4)),
         ("accuracy_depth_share_50", ("accuracy", "depth share", 50.0)),
+        ("continuation_bpb_context_bytes_416", ("continuation_bpb", "context bytes", 416.0)),
         ("accuracy", None),
         ("accuracy_8", None),
         ("native_loss", None),

@@ -121,6 +121,17 @@ def test_friedman_is_scipys_in_either_direction(rows, tasks, seed):
         assert rank + down.mean_ranks[row] == pytest.approx(rows + 1)
 
 
+def test_where_friedmans_test_rejects_nothing_all_rows_are_one_clique():
+    """Even where two lie further apart than the critical difference."""
+    scores = {str(t): {"a": 0.9, "b": 0.5, "c": 0.4} for t in range(5)}
+    assert ranking(scores).cliques == (("a", "b"), ("b", "c"))
+    doubted = ranking(scores, alpha=0.005)
+    assert doubted.p > 0.005
+    assert doubted.mean_ranks["c"] - doubted.mean_ranks["a"] > doubted.critical_difference
+    assert doubted.cliques == (("a", "b", "c"),)
+    assert "no difference between any rows is shown" in doubted.text
+
+
 def test_all_tied_rows_do_not_differ():
     assert friedman_p(np.full((5, 3), 2.0)) == 1.0
     found = ranking({str(t): dict.fromkeys("abc", 1.0) for t in range(5)})

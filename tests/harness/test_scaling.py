@@ -23,7 +23,7 @@ def test_a_law_without_noise_is_recovered():
     assert found.loss(1e6, 1e7) == pytest.approx(TRUTH.loss(1e6, 1e7), rel=1e-4)
 
 
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=5)
 @given(E=st.floats(0.5, 2), a=st.floats(0.25, 0.7), b=st.floats(0.25, 0.7))
 def test_other_laws_are_recovered_too(E, a, b):
     law = Fit(E=E, A=0.5 * 5e5**a, a=a, B=0.5 * 5e6**b, b=b)  # each term half a bit at the centre

@@ -92,6 +92,17 @@ def test_other_aggregates(runs):
     assert cell.text == "0 of 3"
 
 
+def test_older_records_are_counted_as_solved_where_their_table_counts_them(tmp_path):
+    """They do not say themselves from where a run has solved its task."""
+    for arch, accuracy in (("gpt", 0.995), ("mamba", 0.5)):
+        write_run(tmp_path, arch, task="mqar", curves=False, validation__accuracy=accuracy)
+    cells = by_row(table(collect(tmp_path).records, columns="task", aggregate="solved"))
+    assert {row: cell["mqar"].text for row, cell in cells.items()} == {
+        ("gpt",): "1 of 1",
+        ("mamba",): "0 of 1",
+    }
+
+
 def test_costs_across(runs):
     grid = table(runs, rows="label", columns="cost", where={"pairs": 4, "dim": 64}).grid
     place = [column.title for column in grid.columns].index("speed")
@@ -147,6 +158,11 @@ def test_what_must_not_share_a_column_is_refused_and_named_unless_asked_for(tmp_
             {"metric": "acuracy", "where": {"dim": 64, "pairs": 4}},
             "metric=acuracy: no run has it; nearest: accuracy",
         ),
+        (
+            {"columns": "cost", "metric": "accuracy"},
+            "columns=cost takes no metric=accuracy: .*; leave one out",
+        ),
+        ({"columns": "cost", "aggregate": "best"}, "columns=cost takes no aggregate=best: .*; leave one out"),
         ({"aggregate": "men"}, "aggregate=men: choose from .*; nearest: mean"),
         ({"allow": ["budgett"]}, "allow=budgett: choose from .*; nearest: budget"),
         ({"where": {"seed": [8, 9]}}, "no run with seed=8, 9; seed is one of 1, 2, 3"),

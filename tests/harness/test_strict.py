@@ -88,6 +88,10 @@ arch.bias=maybe                         arch.bias=maybe: arch.bias takes true or
 arch.mixer=s6                           options are chosen with a slash, as in arch/mixer=attention
 arch.heads=${arch.hedas}                arch.hedas
 results_dir=/dev/null/runs              /dev/null is a file, not a folder
+study_name=../../x                      study_name=../../x: study_name takes the name of a folder
+study_name=/tmp/x                       study_name=/tmp/x: study_name takes the name of a folder
+study_name=sweep                        study_name=sweep: study_name takes the name of a folder
+study_name=null                         study_name=null: study_name takes the name of a folder
 --config-dir no/such                    --config-dir no/such: no such folder
 --config-name trane                     Cannot find primary config 'trane'
 -m arch=gpt,brt                         unknown arch 'brt'; nearest: bert

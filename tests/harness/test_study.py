@@ -2,8 +2,10 @@
 
 import pytest
 
+from harness.compose import compose
+from harness.studies import STUDY
+from harness.study import expand
 from harness.study.expand import Expansion, folded, refuse_own, typed
-from harness.study.kinds import STUDY
 from harness.study.spec import order, read, tried
 
 BLOCK = {"overrides": {"task": "mqar"}}
@@ -110,6 +112,16 @@ def test_tasks_with_folds_are_found_by_their_key():
     assert folded(read(NODE | {"tasks": tasks, "folds": 2}), []) == {"party"}
     with pytest.raises(ValueError, match=r"none of recall has a key task\.fold"):
         folded(read(NODE | {"tasks": {"recall": BLOCK | {"lr": 1e-3}}, "folds": 2}), [])
+
+
+def test_runs_that_differ_in_seed_rate_and_fold_are_composed_once_and_as_each_by_itself(monkeypatch):
+    tasks = {"votes": {"overrides": {"task": "sotu_party"}, "lr": [1e-3, 3e-3]}}
+    jobs = finals(NODE | {"tasks": tasks, "folds": 2}, ["optim.warmup=0.2"], folds={"votes"})
+    times, known = [], {}
+    monkeypatch.setattr(expand, "compose", lambda *asked: times.append(asked) or compose(*asked))
+    for job in jobs:
+        assert expand.composed(job, known=known) == compose("train", job.overrides)
+    assert (len(jobs), len(times)) == (2 * 2 * 2 * 2, 2)  # once for each architecture
 
 
 def test_a_scale_is_merged_over_the_study_and_what_was_typed_over_both():

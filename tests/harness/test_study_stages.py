@@ -5,6 +5,7 @@ import json
 import pytest
 from study_tools import RECALL, TINY, bench, mine, swept
 
+from harness.errors import ConfigError
 from harness.evaluate import TEST
 from harness.lock import run_lock
 from harness.record import update_record
@@ -165,6 +166,16 @@ def test_a_scale_has_a_folder_of_its_own(bench):
     [record] = bench.runs.glob("mine-longer/*/run.json")
     assert json.loads(record.read_text())["steps"] == 6
     assert not (bench.runs / "mine").exists()
+
+
+@pytest.mark.parametrize("name", ["../../x", "mine/sweep", "/tmp/x"])
+def test_a_study_stays_in_its_results_folder(bench, name, capsys):
+    with pytest.raises((ConfigError, SystemExit)) as refused:
+        bench(mine(), f"study_name={name}")
+    said = capsys.readouterr().err.strip() or str(refused.value)
+    assert said.endswith("which is that of a study's trials")
+    assert f"study_name={name}: study_name takes the name of a folder" in said
+    assert not bench.runs.exists()
 
 
 def test_a_dry_run_starts_and_writes_nothing(bench, capsys):

@@ -60,10 +60,11 @@ def test_a_lone_row_wins_nothing():
 
 
 def test_rows_that_saw_different_things_are_never_compared():
-    saw = {"gpt": "the left only", "t5": "both sides", "bert": "both sides"}
+    both = "among those that saw both sides"
+    saw = {"gpt": "among those that saw the left only", "t5": both, "bert": both}
     judged = judge(CLEAR, may_compare=saw)
     assert judged.winners == ("t5",)
-    assert "among those that saw both sides" in judged.reason
+    assert judged.reason.startswith(f"{both}, t5 is best")
     assert "left" not in judged.reason
 
 
@@ -100,6 +101,34 @@ def test_a_difference_within_the_test_sets_error_is_no_win():
     assert loose.winners == ()
     assert "with the test set's error of" in loose.reason
     assert "over seeds alone)" in loose.reason
+
+
+def test_on_a_test_set_whose_error_is_not_known_nobody_wins():
+    assert judge(CLEAR).winners == ("gpt",)
+    unknown = judge(CLEAR, tested=True)
+    assert unknown.winners == ()
+    assert unknown.reason == "no winner named: gpt is ahead, but the error of the test set is not known"
+    two = {row: CLEAR[row] for row in ("gpt", "t5")}
+    known = judged_on(40, 0.05, np.random.default_rng(0))
+    assert judge(two, test_sets=known, tested=True).winners == ("gpt",)
+    assert judge(two, test_sets=known | {"t5": None}, tested=True).winners == ()
+
+
+def test_those_who_are_barred_win_nothing_and_leave_others_alone():
+    table = CLEAR | {"bart": {1: 2.7, 2: 2.75, 3: 2.69}}
+    at = {"gpt": "at dim 16", "t5": "at dim 16", "bert": "at dim 32", "bart": "at dim 32"}
+    judged = judge(table, may_compare=at, barred={"at dim 32": "sizes differ"})
+    assert judged.winners == ("gpt",)
+    assert "Holm over 1 pair" in judged.reason
+    assert judged.reason.endswith("at dim 32, no winner named: sizes differ")
+    everyone = judge(CLEAR, barred={"": "sizes differ"})
+    assert everyone == replace(everyone, winners=(), reason="no winner named: sizes differ")
+
+
+def test_nobody_wins_against_one_that_could_not_be_trained():
+    lost = judge(CLEAR | {"mamba": {}}, absent={"mamba": "no eligible rate"})
+    assert lost.winners == ()
+    assert lost.reason == "no winner named: mamba has no eligible rate"
 
 
 def test_equal_architectures_rarely_have_a_winner():

@@ -142,7 +142,7 @@ def test_a_model_that_knows_is_right_and_one_that_does_not_is_chance(make, famil
     assert found["macro_f1"] == pytest.approx(2 * share / (1 + share) / 3)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(data=st.data())
 def test_metrics_are_those_written_out_by_hand(data, tmp_path_factory):
     """macro F1 and calibration error, class by class and bin by bin."""

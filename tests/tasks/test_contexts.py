@@ -65,7 +65,7 @@ def by_hand(split, context):
     contexts=st.lists(st.integers(20, 400), min_size=1, max_size=4, unique=True),
     scored=st.integers(10, 60),
 )
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_only_the_context_grows(contexts, scored):
     lists, digest = make_growing_windows(CORPUS, "test", 5, contexts, scored)
     assert make_growing_windows(CORPUS, "test", 5, contexts, scored) == (lists, digest)

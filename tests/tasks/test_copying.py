@@ -20,7 +20,7 @@ def small(task, **changes):
 
 
 @TASKS
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(vocab=st.integers(8, 30), length=st.integers(6, 12), seed=st.integers(0, 99))
 def test_answers_are_pythons(task, vocab, length, seed):
     made_task = small(task, vocab=vocab, length=length, beyond=[length + 5])

@@ -215,6 +215,24 @@ def test_the_hub_is_read_by_text_column_and_missed_in_one_line(monkeypatch):
     assert "corpus.path" in one_line(lambda: cp.hub(None))
 
 
+def test_published_splits_are_kept_apart_and_whole():
+    """What stands in several is kept by the last of them; what is not given is cut from training."""
+    documents = {
+        split: [cp.Document(f"{split}{i}", f"{split}{i}", f"{split} {i}") for i in range(30)]
+        for split in SPLITS
+    }
+    heading = cp.Document("heading", "heading", "References")
+    given = {split: [heading, *documents[split]] for split in ("validation", "test")}
+    corpus = cp.Corpus("toy", [heading, *documents["train"]], 0.1, 0.1, given)
+    expected = {**documents, "test": given["test"]}
+    assert {split: corpus.split(split) for split in SPLITS} == expected
+    half = cp.Corpus("toy", documents["train"], 0.2, 0, {"test": given["test"]})
+    assert half.split("test") == given["test"]
+    assert {*half.split("train"), *half.split("validation")} == {*documents["train"]}
+    assert half.split("validation")
+    assert "too small" in one_line(lambda: cp.Corpus("toy", [heading], 0.1, 0.1, given))
+
+
 def test_a_short_file_is_cut_in_three(tmp_path):
     (tmp_path / "note.txt").write_text("".join(f"Line {i}.\n" for i in range(90)))
     assert len(where(cp.text(str(tmp_path / "note.txt")))) == 3

@@ -52,7 +52,7 @@ def test_answers_shorter_than_the_longest_count_without_their_ends():
 
 
 @given(pairs=st.integers(1, 4), seed=st.integers(0, 9))
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 def test_recall_by_place_of_the_pair(pairs, seed):
     task = MQAR(family=Family.DECODER, vocab=64, length=32, pairs=pairs, **COUNTS)
     examples = task.training(seed, 0, 12)

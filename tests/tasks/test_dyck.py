@@ -31,7 +31,7 @@ def read(source, kinds):
     return asked, deepest
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(kinds=st.integers(3, 9), depth=st.integers(2, 5), half=st.integers(8, 20), seed=st.integers(0, 99))
 def test_words_are_balanced_and_answers_are_a_stacks(kinds, depth, half, seed):
     length = 2 * half

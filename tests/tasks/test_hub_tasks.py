@@ -1,10 +1,20 @@
 """The committed configurations of hub datasets: what they ask the hub for, and what they say without it."""
 
+import os
+import re
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
 import datasets
 import pytest
 
-from harness.building import make_task, unsized
+from harness.building import built, make_task, unsized
 from harness.compose import compose
+from harness.strict import as_dict
+
+ROOT = Path(__file__).parents[2]
 
 WMT = [{"translation": {"en": f"one {i} two", "de": f"eins {i} zwei"}} for i in range(40)]
 NEWS = [
@@ -62,13 +72,14 @@ def test_pairs_of_the_hub(name, hub, tmp_path):
     assert task.max_len <= 2 * task.answer_len + 64
 
 
-def test_wikitext(hub, tmp_path):
+def test_wikitext_is_split_as_published(hub, tmp_path):
     asked = hub(WIKI)
-    small = ["task.context_bytes=8", "task.scored_bytes=4", "task.windows=1", "task.quick_windows=1"]
-    few = ["corpus.validation=0.2", "corpus.test=0.2", "task.window=32"]
-    task = made(tmp_path, "corpus=wikitext103", *small, *few)
-    assert asked == [("Salesforce/wikitext", "wikitext-103-raw-v1", "train")]
-    assert task.batch(0, 0, 2).tokens.shape == (2, 31)
+    corpus = built(as_dict(compose("train", ["corpus=wikitext103"]).corpus))
+    names = ("train", "validation", "test")
+    assert sorted(asked) == sorted(("Salesforce/wikitext", "wikitext-103-raw-v1", name) for name in names)
+    for name in names:
+        texts = [document.text for document in corpus.split(name)]
+        assert texts == [marked(row["text"], name) for row in WIKI if row["text"]]
 
 
 @pytest.mark.parametrize("override", ["task=wmt14_en_de", "task=cnn_dailymail", "corpus=wikitext103"])
@@ -80,6 +91,23 @@ def test_without_a_network_one_line_names_what_is_nearest(override, monkeypatch,
     with pytest.raises(ValueError, match=r"needs a network.*corpus=sotu") as refused:
         made(tmp_path, override)
     assert "\n" not in str(refused.value)
+
+
+def test_a_hub_out_of_reach_is_one_line_in_all(tmp_path):
+    """In a process of its own, since libraries log past Python's errors. Nothing listens at the port."""
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        told = {name: value for name, value in os.environ.items() if name != "HF_HUB_OFFLINE"}
+        told |= {"HF_ENDPOINT": f"http://127.0.0.1:{bound.getsockname()[1]}", "HF_HOME": str(tmp_path)}
+        done = subprocess.run(
+            [sys.executable, "-c", "from harness.commands import train; train()", "task=imdb", "trainer=cpu"],
+            env={**told, "PYTHONPATH": str(ROOT)},
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+        )
+    assert done.returncode == 2
+    assert re.fullmatch(r"task.hub.path=stanfordnlp/imdb needs a network .*task=sotu_party.*\n", done.stderr)
 
 
 def test_retrieval_without_files_says_which_are_needed(tmp_path):

@@ -13,7 +13,7 @@ def small(**changes):
     return made(Induction, **({"length": 16, "beyond": [32]} | changes))
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(vocab=st.integers(8, 20), length=st.integers(8, 40), seed=st.integers(0, 99))
 def test_the_answer_is_what_followed_the_marker(vocab, length, seed):
     task = small(vocab=vocab, length=length, beyond=[length + 3])

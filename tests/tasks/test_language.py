@@ -226,7 +226,7 @@ def test_no_row_is_longer_than_declared(make, objective, family, tokenizer):
 
 
 @given(seed=st.integers(0, 50), index=st.integers(0, 500), size=st.integers(1, 9))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_batches_are_pure(make, seed, index, size):
     for objective, family in PAIRS:
         task = make(objective, family)

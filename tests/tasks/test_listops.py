@@ -45,7 +45,7 @@ def parsed(source):
     return found
 
 
-@settings(deadline=None, max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     low=st.integers(0, 20),
     room=st.integers(10, 40),

@@ -13,7 +13,7 @@ from tasks.tokenizer import N_SPECIAL
 
 seeds = st.integers(0, 2**32 - 1)
 ways = st.sampled_from(["answers", "all"])
-few = settings(max_examples=40, deadline=None)
+few = settings(max_examples=40)
 
 
 def drawn(kind, seed, count=6, **changes):

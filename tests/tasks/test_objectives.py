@@ -139,7 +139,7 @@ def test_masked_copes_with_windows_of_few_ordinary_tokens():
 @given(
     T=st.integers(2, 200), density=st.floats(0.01, 0.9), mean_span=st.floats(1, 9), seed=st.integers(0, 99)
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_span_corruption_loses_nothing(T, density, mean_span, seed):
     ids = windows(3, T, seed)
     question = Span(density, mean_span, family=ENCODER_DECODER, start=START)
@@ -187,7 +187,7 @@ def test_more_spans_than_sentinels_is_refused():
 
 
 @given(T=st.integers(2, 50), seed=st.integers(0, 99))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_fill_in_the_middle_loses_nothing(T, seed):
     ids = windows(6, T, seed)
     batch = FillInTheMiddle(rate=0.6, family=DECODER).batch(ids, rng(seed), vocab_size=V)

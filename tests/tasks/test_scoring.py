@@ -44,7 +44,7 @@ PAIRS = [
 
 @pytest.mark.parametrize(("objective", "family"), PAIRS)
 @given(seed=st.integers(0, 1000), k=st.integers(1, 6))
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 def test_a_continuation_costs_its_transitions(objective, family, seed, k):
     p, ids = chain(seed), text(12, seed)
     rows = objective(family=family, start=START).continuation_prompt(ids[:-k], ids[-k:])
@@ -54,7 +54,7 @@ def test_a_continuation_costs_its_transitions(objective, family, seed, k):
 
 @pytest.mark.parametrize(("objective", "family"), PAIRS)
 @given(seed=st.integers(0, 1000), n=st.integers(1, 5))
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 def test_an_infilled_span_costs_the_exact_conditional(objective, family, seed, n):
     """-ln p(span | left, right) = -ln of all transitions over that of n + 1 steps from left to right."""
     p, ids, question = chain(seed), text(14, seed), objective(family=family, start=START)

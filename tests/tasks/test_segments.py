@@ -27,7 +27,7 @@ def make(tmp_path_factory):
 
 
 @given(segments=st.integers(1, 9), group=st.integers(0, 40), size=st.integers(1, 5), seed=st.integers(0, 3))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_the_windows_of_a_sequence_are_those_of_one_long_window(make, segments, group, size, seed):
     """The same tokens in the same order, every one a target once, and the first read alone."""
     parted, whole = make(segments=segments), make(window=32 * segments)

@@ -18,7 +18,7 @@ def arithmetic(**changes):
     return made(ModularArithmetic, **({"length": 15, "beyond": [31]} | changes))
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(modulus=st.integers(2, 7), length=st.integers(12, 30), seed=st.integers(0, 99))
 def test_parity_is_the_sum_of_every_prefix(modulus, length, seed):
     task = parity(modulus=modulus, length=length, beyond=[length + 4])
@@ -29,7 +29,7 @@ def test_parity_is_the_sum_of_every_prefix(modulus, length, seed):
             assert target.tolist() == [sum(source[: i + 1].tolist()) % modulus for i in at]
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(modulus=st.integers(2, 11), terms=st.integers(6, 15), seed=st.integers(0, 99))
 def test_arithmetic_is_pythons_with_its_precedence(modulus, terms, seed):
     length = 2 * terms - 1

@@ -66,7 +66,7 @@ def one_pass(model, ids):
 )
 @example(chunk=1, cuts=[], seed=0)
 @example(chunk=7, cuts=[1, 1, 20], seed=1)
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 def test_a_stream_costs_what_one_pass_does(models, name, chunk, cuts, seed):
     model, ids = models[name], tokens(61, seed)
     reader = StreamReader(model, LENGTHS, chunk=chunk)
@@ -135,7 +135,7 @@ WORDS = ["the", "people's", "naïve", "東京,", "1905", "we'll\n\n", "  ", "\r\
 
 
 @given(seed=st.integers(0, 1000), block=st.integers(1, 400))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_a_file_is_tokenized_as_if_it_were_whole(tmp_path_factory, seed, block):
     text = " ".join(np.random.default_rng(seed).choice(WORDS, 60))
     file = tmp_path_factory.mktemp("text") / "book.txt"

@@ -49,7 +49,7 @@ KINDS = pytest.mark.parametrize("make", [continuation, infill])
 
 
 @given(context=st.integers(40, 400), scored=st.integers(20, 120))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_context_and_scored_part_have_the_length_asked_for_at_most(context, scored):
     windows, _ = continuation(5, context, scored)
     for window in windows:
@@ -59,7 +59,7 @@ def test_context_and_scored_part_have_the_length_asked_for_at_most(context, scor
 
 
 @given(window=st.integers(120, 400), share=st.floats(0.05, 0.25))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_a_span_has_at_least_its_bytes_and_a_quarter_of_the_window_on_each_side(window, share):
     span = max(1, int(share * window))
     for found in infill(5, window, span)[0]:
