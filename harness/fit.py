@@ -33,9 +33,9 @@ from .callbacks import (
 )
 from .efficiency.memory import PeakMemory
 from .freezing import answers, freeze
-from .loading import init_weights
 from .module import ENDLESS, Account, Batches, Loader, Training, derived_seed
 from .plan import Plan
+from .starting import start_weights
 
 OWN = ("threads", "num_workers", "activation_checkpointing", "chunked_loss")  # of trainer.*: not Lightning's
 CHECKPOINT_EVERY = timedelta(seconds=20)  # of training: what a kill can cost at most
@@ -72,7 +72,7 @@ class Run:
         assert isinstance(backbone, torch.nn.Module)
         checkpointing(backbone, config["trainer"]["activation_checkpointing"])
         if config["init_from"] is not None:
-            init_weights(backbone, config["init_from"])
+            start_weights(backbone, config["init_from"], task)
         if config["freeze"] is not None:
             freeze(backbone, answers(task))
         module = Training(

@@ -7,8 +7,8 @@ still no change of the model: answers are reserved tokens, which no source holds
 read as input. What the probe reads is the hidden vector at the place where the family is asked: at <sep>, at
 <mask>, or at the decoder's first token. <sep> is no token of pretraining: its row is as chance left it.
 
-What is not the same for every family is where these rows start. Classes are sentinels: span corruption trains
-them, the first of them at the very place where a class is asked for, and most objectives never show them.
+These rows start as those of an untrained model for every family, whatever pretraining left there: see
+starting.start_weights.
 
 Tasks that answer in text have no such rows, and are refused: their answers are input as well.
 """
@@ -58,17 +58,23 @@ def freeze(backbone: Backbone, rows: np.ndarray) -> None:
 
     An optimiser must not decay what is left: decay moves rows that have no gradient.
     """
-    module = cast(nn.Module, backbone)
-    module.requires_grad_(False)
-    token = torch.full((1, 1), N_SPECIAL, device=next(module.parameters()).device)
-    source = token if backbone.family == Family.ENCODER_DECODER else None
-    with torch.no_grad():
-        hidden = module(token, source=source).hidden
-        _, weight, bias = cast(LinearHead, backbone).readout(hidden)
-    for table in (weight, bias):
+    cast(nn.Module, backbone).requires_grad_(False)
+    for table in output_tables(backbone):
         if isinstance(table, nn.Parameter):
             table.requires_grad_(True)
             table.register_hook(lambda gradient: only(gradient, rows))
+
+
+def output_tables(backbone: Backbone) -> list[Tensor]:
+    """The output table (V, F) of a backbone that lays it open, and its bias (V,), if any; else nothing."""
+    if not isinstance(backbone, LinearHead):
+        return []
+    module = cast(nn.Module, backbone)
+    token = torch.full((1, 1), N_SPECIAL, device=next(module.parameters()).device)
+    source = token if backbone.family == Family.ENCODER_DECODER else None
+    with torch.no_grad():
+        _, weight, bias = backbone.readout(module(token, source=source).hidden)
+    return [weight] if bias is None else [weight, bias]
 
 
 def only(gradient: Tensor, rows: np.ndarray) -> Tensor:

@@ -12,17 +12,22 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 import yaml
 from hydra.utils import get_class
 from omegaconf import DictConfig, open_dict
+
+from archs.contract import Backbone
+from tasks.task import Task
 
 from . import pretrained
 from .building import TOKENIZER, Architecture, unsized
 from .compose import compose
 from .counts import format_count
 from .errors import ConfigError, note
+from .freezing import answers, output_tables
 from .identity import canonical
-from .loading import run_folder, vocab_size
+from .loading import init_weights, run_folder, vocab_size
 from .strict import as_dict, leaves, shown
 
 FREE = ("dropout", "backend", "chunk")  # keys that a run may choose anew: they make no other weights
@@ -85,6 +90,23 @@ def taken_over(config: DictConfig, vocabulary: int) -> Architecture | None:
         if key.split(".")[-1] in FREE:
             replace(node, key, value)
     return Architecture(config.choices.arch, node, {})
+
+
+def start_weights(backbone: Backbone, init_from: str, task: Task) -> None:
+    """Start `backbone` from finished weights, but for the rows of its output table that name classes.
+
+    These stay as the run's own seed drew them. Classes are sentinels, of which span corruption trains the
+    first at the place where a class is asked for, and which other objectives never show: as pretraining left
+    them, families would begin with unequal rows. Where the table is the input's too, nothing else is changed,
+    since no source holds a sentinel.
+    """
+    rows = torch.as_tensor(answers(task))
+    tables = output_tables(backbone) if len(rows) else []
+    drawn = [(table, table[rows].clone()) for table in tables]
+    init_weights(backbone, init_from)
+    with torch.no_grad():
+        for table, fresh in drawn:
+            table[rows] = fresh
 
 
 def check_positions(config: DictConfig, needed: int, there_are: int | None) -> None:
