@@ -182,7 +182,9 @@ def _short(key: str) -> str:
 def shown(value: Any, key: str) -> str:
     """The value of a key of the configuration as people write it; None: as its default, or none."""
     value = DEFAULTS.get(key, "none") if value is None else value
-    return format_count(value) if key in COUNTS and isinstance(value, int) else str(value)
+    if key in COUNTS and isinstance(value, int):
+        return format_count(value)
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def unequal_settings(rows: Sequence[Row]) -> dict[str, str]:

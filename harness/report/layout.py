@@ -13,7 +13,7 @@ from ..metrics import METRICS, Metric, part_of
 from ..metrics import metric as metric_named
 from ..statistics.inference import plural
 from .grouping import COMPARABLE, together
-from .labelling import telling
+from .labelling import shown, telling
 from .quantities import COST, Quantity
 from .records import Record, lookup, solved_from
 from .selection import COSTS, Selection, facet, full_key
@@ -128,8 +128,8 @@ def _title(place: Key, axes: Sequence[tuple[str, Sequence[float]]]) -> str:
     """ "8" along pairs is "pairs 8"; names stand for themselves."""
     words = []
     for value, (axis, _) in zip(place, axes, strict=True):
-        shown = f"{value:g}" if isinstance(value, float) else str(value)
-        words.append(shown if isinstance(value, str) else f"{axis.rsplit('.', 1)[-1]} {shown}")
+        told = shown(value, axis)
+        words.append(told if isinstance(value, str) else f"{axis.rsplit('.', 1)[-1]} {told}")
     return ", ".join(words)
 
 

@@ -17,6 +17,7 @@ import numpy as np
 from ..metrics import Metric
 from .grouping import COMPARABLE, check_allowed, unequal_data
 from .judging import judge, mark, shown_what
+from .labelling import shown
 from .layout import Key, Slot, cells_of, key_of, lay_out, ordered
 from .quantities import COST, Quantity
 from .records import Record, is_number
@@ -123,7 +124,7 @@ def _unequal(columns: Sequence[Slot]) -> list[str]:
 
 def _name(key: Key, down: Sequence[str]) -> str:
     """ "attention (dim 16)": a row as reasons call it."""
-    first, *others = map(_shown, key)
+    first, *others = map(_told, key, down)
     told = [f"{name.rsplit('.', 1)[-1]} {value}" for name, value in zip(down[1:], others, strict=True)]
     return f"{first} ({', '.join(told)})" if told else first
 
@@ -131,7 +132,10 @@ def _name(key: Key, down: Sequence[str]) -> str:
 def _line(
     key: Key, down: Sequence[str], columns: Sequence[Slot], selection: Selection, runs: Sequence[Record]
 ) -> tuple[Cell, ...]:
-    names = [Cell(_shown(value), float(value) if is_number(value) else None) for value in key]
+    names = [
+        Cell(_told(value, name), float(value) if is_number(value) else None)
+        for value, name in zip(key, down, strict=True)
+    ]
     cells = [
         _cell(column.cells.get(key, []), column, selection, _name(key, down) in column.winners)
         for column in columns
@@ -139,8 +143,8 @@ def _line(
     return (*names, *cells, Cell(Row("", "", "", tuple(runs)).count))
 
 
-def _shown(value: Any) -> str:
-    return "-" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
+def _told(value: Any, key: str) -> str:
+    return "-" if value is None else shown(value, key)
 
 
 def _cell(rows: Sequence[Row], column: Slot, selection: Selection, best: bool) -> Cell:
