@@ -90,7 +90,7 @@ class Sinusoidal(Position):
 class Rotary(Position):
     """Rotates pairs (j, j + Dh/2) of queries and keys by pos * theta^(-2j / Dh) (Su et al. 2021).
 
-    The half-split pairing of Llama and GPT-NeoX; tables in float32, as theirs.
+    The half-split pairing of Llama and GPT-NeoX; tables in float32, exact at any position.
 
     local_theta  theta in mixers with a window, which need to tell near positions apart only
                  (ModernBERT); None: theta.
@@ -232,6 +232,9 @@ class Alibi(Position):
 
 
 def _angles(pos: Tensor, dim: int, theta: float) -> Tensor:
-    """pos (B, T) to pos * theta^(-2j / dim), (B, T, dim / 2), float32."""
-    exponent = torch.arange(0, dim, 2, device=pos.device, dtype=torch.float32) / dim
-    return pos[..., None].float() * theta**-exponent
+    """pos (B, T) to pos * theta^(-2j / dim) less whole turns, (B, T, dim / 2), float32.
+
+    Before the turns are taken off it is in float64: float32 is 0.03 wrong about an angle of a million.
+    """
+    exponent = torch.arange(0, dim, 2, device=pos.device, dtype=torch.float64) / dim
+    return (pos[..., None] * theta**-exponent).remainder(2 * math.pi).float()

@@ -7,6 +7,7 @@ from pathlib import Path
 from omegaconf import DictConfig
 from rich.console import Console
 
+from .records import failed
 from .sweep import sweep
 from .table import remarks, tables
 
@@ -23,4 +24,4 @@ def run(config: DictConfig) -> int:
     for line in remarks(results):
         console.print(line, markup=False, highlight=False)
     console.print(f"points: {folder}; pictures and fits: archs-report study_name={config.study_name}")
-    return 1 if any(result["status"] == "failed" for result in results) else 0
+    return 1 if any(map(failed, results)) else 0

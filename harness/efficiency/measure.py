@@ -30,9 +30,11 @@ SHARE = 0.95  # of the memory that is free, where no limit is given: the last of
 
 
 def measured(spec: Mapping[str, Any], limits: Mapping[str, Any]) -> dict[str, Any]:
-    """What is known of a point: {"status", ...}, with memory where only its times could not be had.
+    """What is known of a point: {"status", "ended", ...}, with memory where only times could not be had.
 
-    limits: {"seconds": for both processes, "memory": bytes a process may take, null: what is free}.
+    spec: of a point, with "ended", what is not to be tried. limits: {"seconds": for both processes,
+    "memory": bytes a process may take, null: what is free}. Status: ok if any kind of work was timed;
+    "ended" says of the others what ended them, and "error" why the first did.
     """
     deadline = time.monotonic() + limits["seconds"]
     found = child("memory", spec, limits["seconds"], limits["memory"])
@@ -41,23 +43,42 @@ def measured(spec: Mapping[str, Any], limits: Mapping[str, Any]) -> dict[str, An
         return found
     left = deadline - time.monotonic()
     slow = [name for name, seconds in took.items() if seconds * REPEATS[0] > left]
-    if slow:
-        times: dict[str, Any] = {"status": "over-time", "error": f"{slow[0]} takes {took[slow[0]]:.3g} s"}
-    else:
-        times = child("times", spec, left, limits["memory"])
-    both = {**found.pop("environment"), **times.pop("environment", {})}
-    return {**found, **times, "environment": both}
+    ended = found["ended"] | dict.fromkeys(slow, "over-time")
+    if "prefill" in ended:  # which decoding begins with
+        ended["decode"] = ended["prefill"]
+    error = found["error"] or (f"{slow[0]} takes {took[slow[0]]:.3g} s" if slow else None)
+    times: dict[str, Any] = {"status": next(iter(ended.values()), "ok")}
+    if took.keys() - ended.keys():
+        times = child("times", {**spec, "ended": {**spec["ended"], **ended}}, left, limits["memory"])
+    return {
+        **found,
+        **times,
+        "ended": ended | times.get("ended", {}),
+        "error": error or times.get("error"),
+        "environment": {**found["environment"], **times.get("environment", {})},
+    }
+
+
+def free(device: str, threads: int) -> int | None:
+    """Bytes of memory that a point may find free; None where the system does not say."""
+    if device == "cpu":
+        return available()
+    return child("baseline", {"threads": threads, "device": device}, PATIENCE, None).get("free")
 
 
 def child(what: str, spec: Mapping[str, Any], seconds: float, memory: int | None) -> dict[str, Any]:
-    """One process of a point, ended when its time is over: what it found, or how it ended."""
-    if memory is None and spec["device"] == "cpu":
-        free = available()
-        memory = None if free is None else int(SHARE * free)
+    """One process of a point, ended when its time is over: what it found, or how it ended.
+
+    free: what was, where it ran out of memory.
+    """
+    deadline = time.monotonic() + seconds
+    room = available() if spec["device"] == "cpu" else None
+    if memory is None and room is not None:
+        memory = int(SHARE * room)
     with tempfile.TemporaryDirectory(prefix="archs-") as name:
         scratch = Path(name)
         given, out, said = (scratch / file for file in ("spec.json", "out.json", "said"))
-        given.write_text(json.dumps({**spec, "seconds": seconds, "memory": memory}))
+        given.write_text(json.dumps({**spec, "deadline": deadline, "memory": memory}))
         command = [sys.executable, "-I", "-S", str(LAUNCHER), str(os.getpid()), str(seconds), sys.executable]
         command += ["-m", "harness.efficiency.child", what, str(given), str(out)]
         with open(said, "wb") as file:
@@ -69,9 +90,22 @@ def child(what: str, spec: Mapping[str, Any], seconds: float, memory: int | None
             finally:  # a sweep that is stopped leaves no child behind
                 process.terminate()
                 process.wait()
-        if out.exists():
-            return dict(read_json(out))
-        return ended(process.returncode, said.read_text(errors="replace"), seconds)
+        found = dict(read_json(out)) if out.exists() else {}
+        if not found or found.get("todo"):
+            how = ended(process.returncode, said.read_text(errors="replace"), seconds)
+            found = interrupted(found, how)
+    found.pop("todo", None)
+    if room is not None and "out-of-memory" in {found["status"], *found.get("ended", {}).values()}:
+        found["free"] = room
+    return found
+
+
+def interrupted(found: dict[str, Any], how: dict[str, Any]) -> dict[str, Any]:
+    """What a process had found that ended before it was done, and how."""
+    if not found:
+        return how
+    ended = found["ended"] | dict.fromkeys(found["todo"], how["status"])
+    return {**found, "ended": ended, "error": found["error"] or how["error"]}
 
 
 def ended(status: int, said: str, seconds: float) -> dict[str, Any]:

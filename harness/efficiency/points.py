@@ -17,9 +17,10 @@ from archs.contract import Family
 
 from ..building import construct
 from ..counts import format_count, parse_count
+from ..environment import processor
 from ..identity import sources
 from .device import choose_device, device_name
-from .subject import DECODED, lengths, operations
+from .subject import DECODED, lengths, operations, works
 from .timing import repeats
 from .variants import Variant, sizes, training, variants
 
@@ -36,7 +37,7 @@ class Point:
     side     of an encoder-decoder: where its length is
     mode     tokens: batches of about as many tokens at every length; single: one sequence
     setting  what all points that may be compared share, in words
-    spec     everything that decides the result, limits aside
+    spec     everything that decides the result, limits aside: the setting and PyTorch's version, too
     path     a file of its own for every spec
     beyond   why the architecture cannot be that long, if so
     weight   seconds that it takes, roughly, one point beside another
@@ -58,6 +59,10 @@ class Point:
     @property
     def curve(self) -> tuple[str, str, str | None, str]:
         return self.setting, self.label, self.side, self.mode
+
+    @property
+    def works(self) -> tuple[str, ...]:
+        return works(self.family, self.mode)
 
     @property
     def title(self) -> str:
@@ -82,8 +87,9 @@ def points(config: DictConfig, folder: Path, say: Callable[[str], None]) -> list
                 batch = max(1, config.tokens_per_batch // length) if mode == "tokens" else 1
                 about = {"length": length, "mode": mode, "batch": batch, "device": device}
                 about |= {"version": VERSION, "vocab_size": config.vocab_size, "threads": threads}
+                about |= {"setting": setting, "torch": torch.__version__}
                 for variant in compared:
-                    found += list(point(variant, about, setting, folder, config.seconds_per_point))
+                    found += list(point(variant, about, folder, config.seconds_per_point))
     return found
 
 
@@ -94,7 +100,7 @@ def described(config: DictConfig, size: int | None, device: str, threads: int) -
         "widths as written" if size is None else f"size {format_count(size)}",
         f"vocabulary {config.vocab_size:,}",
         f"{config.tokens_per_batch:,} tokens per batch",
-        device_name(device),
+        processor() if device == "cpu" else device_name(device),
         f"{threads} thread{'s' if threads > 1 else ''}",
         chosen["precision"],
     ]
@@ -103,9 +109,7 @@ def described(config: DictConfig, size: int | None, device: str, threads: int) -
     return ", ".join(said)
 
 
-def point(
-    variant: Variant, about: dict[str, Any], setting: str, folder: Path, limit: float
-) -> Iterator[Point]:
+def point(variant: Variant, about: dict[str, Any], folder: Path, limit: float) -> Iterator[Point]:
     """The point of a variant, or the two of an encoder-decoder."""
     family = Family(variant.arch.family)
     for side in SIDES if family is Family.ENCODER_DECODER else (None,):
@@ -130,7 +134,7 @@ def point(
             length,
             about["mode"],
             batch,
-            setting,
+            about["setting"],
             spec,
             folder / (re.sub(r"[^\w.+=-]", "_", where) + ".json"),
             beyond(variant, node, max(needed, S), about["vocab_size"]),
@@ -141,7 +145,9 @@ def point(
 def with_positions(node: dict[str, Any], needed: int) -> dict[str, Any]:
     """The node with a position table (where it has one) as long as the point needs.
 
-    A row more or less of a table costs nothing, so what is compared here does not depend on its length.
+    A longer table is part of what length costs: its rows have a gradient and are stepped by AdamW like any
+    weight (of 32 bits, 16 bytes a number with both moments), whether a sequence is as long or not. They are
+    at least as many as in the configuration, and as many as tokens where those are more.
     """
     position = node.get("position") or {}
     if "max_len" not in position:

@@ -1,8 +1,10 @@
 """Points as files: one JSON each in STUDY/bench, written whole or not at all, read by the report.
 
 arch, base, family, side, length, other_length, mode, batch, setting     what was measured
-status     ok, out-of-memory, over-time, failed, beyond-positions, or skipped after one of these at a
-           shorter length; error: why, in one line, else null
+status     ok where any kind of work was timed, else out-of-memory, over-time, failed, beyond-positions, or
+           skipped after one of these at a shorter length
+ended      {work: status} of the kinds of work that were not timed; error: why the first, in one line, or null
+measured   when: ISO 8601, UTC
 seconds    {train_step, forward, prefill, decode}: median of one call; quartiles, repeats likewise
 tokens_per_second   along the length, all rows of a batch together; decode: of one sequence
 memory     {work: {allocator, system, baseline}}: peak bytes above what the process held before (weights
@@ -12,13 +14,13 @@ state_bytes   that decoding holds for one sequence, null for an encoder
 flops, peak_share   {work: of one call}, and their rate as a share of matmul_peak, in FLOP/s, which was
            measured around this work; drift: of that from the sweep's median, relative; attempts
 environment   versions, device, threads, kernels, load average
-limits     {seconds, memory} of the point
+limits     {seconds, memory} of the point; free: bytes that were, where it ran out of them, else null
 """
 
 from __future__ import annotations
 
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +30,7 @@ from .points import Point
 from .subject import OTHER
 
 ENDED = ("out-of-memory", "over-time", "failed")  # longer points would end the same way
+MORE = 1.25  # times what was free, from which on a point that ran out of it is tried again
 DRIFT = 0.15  # of the matmul peak from the sweep's median, beyond which a point is measured again
 FEW = 3  # points without which there is no median to drift from
 
@@ -51,8 +54,8 @@ def about(point: Point) -> Result:
 
 def empty() -> Result:
     """The rest of a record of which nothing is known."""
-    works = ("seconds", "quartiles", "repeats", "tokens_per_second", "memory", "flops", "peak_share")
-    nothing = ("error", "memory_method", "state_bytes", "matmul_peak", "drift")
+    works = ("seconds", "quartiles", "repeats", "tokens_per_second", "memory", "flops", "peak_share", "ended")
+    nothing = ("error", "memory_method", "state_bytes", "matmul_peak", "drift", "free")
     return {**dict.fromkeys(nothing), **{key: {} for key in works}, "environment": {}, "attempts": 0}
 
 
@@ -65,17 +68,32 @@ def known(point: Point) -> Result | None:
     except DamagedRecord as error:
         note(f"{error}; the point is measured again")
         return None
-    if not isinstance(found, dict) or not {"status", "attempts", "matmul_peak"} <= found.keys():
+    needed = {*about(point), *empty(), "status", "measured", "limits"}
+    if not isinstance(found, dict) or not needed <= found.keys():
         note(f"{point.path}: no point of ours; the point is measured again")
         return None
     return found
 
 
-def holds(result: Result | None, limits: Mapping[str, Any]) -> bool:
-    """Whether a result stands: a finished one always, one that a limit ended under the same limits."""
-    if result is None or result["status"] == "skipped":
+def holds(result: Result | None, limits: Mapping[str, Any], free: Callable[[], int | None]) -> bool:
+    """Whether a result stands: a finished one always, one that a limit cut short under the same limits.
+
+    free: bytes that are free now, asked where a point took all there was and ran out of it.
+    """
+    if result is None:
         return False
-    return result["status"] not in ENDED or result.get("limits") == limits
+    cut = set(result["ended"].values()) - {"beyond-positions"}
+    if cut and result["limits"] != limits:
+        return False
+    if "out-of-memory" in cut and limits["memory"] is None and result["free"] is not None:
+        now = free()
+        return now is None or now < MORE * result["free"]
+    return True
+
+
+def failed(result: Mapping[str, Any]) -> bool:
+    """Whether anything ended otherwise than by a limit."""
+    return "failed" in result["ended"].values()
 
 
 def write(path: Path, result: Result) -> None:

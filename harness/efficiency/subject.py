@@ -25,7 +25,7 @@ DTYPES = {"32-true": torch.float32, "bf16-mixed": torch.bfloat16, "bf16-true": t
 class Subject:
     """What a point's spec describes (see points.Point), with an optimiser.
 
-    `work` gives the kinds of work that its family and mode know, of which the module's mode is the caller's:
+    `work` gives those kinds of work that its family and mode know (`works`):
 
     train_step  forward, loss at every position, backward, AdamW
     forward     an encoder's hidden states; others': and the logits of the last position
@@ -55,14 +55,12 @@ class Subject:
         if side is not None:
             self.source = torch.randint(size, (batch, read), generator=draw).to(self.device)
 
-    def work(self, mode: str) -> dict[str, Work]:
-        """The kinds of work, the lightest first; of one sequence no training step."""
-        kinds: dict[str, Work] = {"forward": self.forward}
-        if self.family is not Family.ENCODER:
-            kinds = {"prefill": self.prefill} if mode == "single" else {**kinds, "prefill": self.prefill}
-        if mode == "tokens":
-            kinds["train_step"] = self.train_step
-        return kinds
+    def work(self, name: str) -> Work:
+        """One of `works`, the module in the mode for it; to decode from, a state is made first."""
+        self.module.train(name == "train_step")
+        if name == "decode":
+            return self.decoder()
+        return {"forward": self.forward, "prefill": self.prefill, "train_step": self.train_step}[name]
 
     def casting(self) -> AbstractContextManager:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.mixed)
@@ -126,6 +124,14 @@ class Subject:
             return None
         S = 0 if self.source is None else self.source.shape[1]
         return self.backbone.state_bytes(self.tokens.shape[1], S, torch.float32 if self.mixed else self.dtype)
+
+
+def works(family: str, mode: str) -> tuple[str, ...]:
+    """The kinds of work that are measured, the lightest first; of one sequence no training step."""
+    read = () if family == Family.ENCODER else ("prefill", "decode")
+    if mode == "single":
+        return read or ("forward",)
+    return ("forward", *read, "train_step")
 
 
 def lengths(length: int, side: str | None) -> tuple[int, int]:

@@ -1,18 +1,20 @@
 """A sweep: every point once, length by length.
 
     points ─> one by one ─┬─ finished before: kept
-              (one sweep  ├─ a shorter one ended by a limit: skipped
+              (one sweep  ├─ ended by a limit at a shorter one: skipped
               in a folder)└─ measured by two processes, within its limits ─> a file
                    │
                    └─> those where the machine's own speed drifted: again, twice at most
 
-A point that runs out of memory or time is a result: the rest of its curve is skipped, and the sweep goes on.
+Work that runs out of memory or time is a result: it is skipped in the rest of its curve, other kinds of work
+and the sweep go on.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,7 @@ from ..counts import parse_count
 from ..environment import environment
 from ..errors import note, one_line_errors
 from ..lock import holder, run_lock
+from ..record import now
 from . import measure, records
 from .device import choose_device
 from .points import Point, points
@@ -33,10 +36,17 @@ AGAIN = 2  # times that a point is repeated at most
 
 
 class Sweep:
-    """Measures points into their files. results: by path, as they stand."""
+    """Measures points into their files. results: by path, as they stand. free: see records.holds."""
 
-    def __init__(self, todo: Sequence[Point], limits: Mapping[str, Any], *, progress: bool = True) -> None:
-        self.todo, self.limits = todo, dict(limits)
+    def __init__(
+        self,
+        todo: Sequence[Point],
+        limits: Mapping[str, Any],
+        free: Callable[[], int | None],
+        *,
+        progress: bool = True,
+    ) -> None:
+        self.todo, self.limits, self.free = todo, dict(limits), free
         self.results: dict[Path, Result] = {}
         self.about = environment()
         self.bar = Progress(
@@ -66,32 +76,44 @@ class Sweep:
 
     def first(self) -> None:
         """Every point that has no result yet."""
-        ended: dict[Any, Result] = {}
+        ended: dict[Any, dict[str, str]] = {}
         for number, point in enumerate(self.todo, start=1):
             self.bar.update(self.line, description=point.title, done=f"{number}/{len(self.todo)}")
+            before = ended.setdefault(point.curve, {})
             result = records.known(point)
-            if result is None or not records.holds(result, self.limits):
-                result = self.new(point, ended.get(point.curve))
+            if result is None or not self.stands(result, before):
+                result = self.new(point, before)
             self.keep(point, result)
-            if result["status"] in records.ENDED:
-                ended.setdefault(point.curve, result)
+            for work, status in result["ended"].items():
+                if status in records.ENDED:
+                    before.setdefault(work, f"{status} at {point.length:,}")
             self.bar.advance(self.line, point.weight)
 
-    def new(self, point: Point, before: Result | None) -> Result:
-        """A point's result. before: that of a shorter point by which its curve has ended."""
+    def stands(self, result: Result, before: Mapping[str, str]) -> bool:
+        """Whether a result need not be measured again, and what it skipped has still ended before it."""
+        skipped = {work for work, status in result["ended"].items() if status == "skipped"}
+        return skipped <= before.keys() and records.holds(result, self.limits, self.free)
+
+    def new(self, point: Point, before: Mapping[str, str]) -> Result:
+        """A point's result. before: the kinds of work that ended at a shorter one of its curve, and how."""
         found: Result
+        skipped = dict.fromkeys(before, "skipped")
         if point.beyond is not None:
             found = {"status": "beyond-positions", "error": point.beyond}
-        elif before is not None:
-            found = {"status": "skipped", "error": f"{before['status']} at {before['length']:,}"}
+        elif before.keys() >= set(point.works):
+            found = {"status": "skipped", "error": before[point.works[0]]}
         else:
-            found = {"attempts": 1, **measure.measured(point.spec, self.limits)}
-        where = {**self.about, **found.get("environment", {})}
+            found = {"attempts": 1, **measure.measured({**point.spec, "ended": skipped}, self.limits)}
+        ended = {**skipped, **found.get("ended", {})}
+        if found["status"] != "ok":
+            ended = {**dict.fromkeys(point.works, found["status"]), **ended}
         return {
             **records.about(point),
             **records.empty(),
             **found,
-            "environment": where,
+            "ended": ended,
+            "measured": now(),
+            "environment": {**self.about, **found.get("environment", {})},
             "limits": self.limits,
         }
 
@@ -103,8 +125,8 @@ class Sweep:
                 total = (self.bar.tasks[self.line].total or 0) + point.weight
                 title = f"{point.title}, again: the machine drifted"
                 self.bar.update(self.line, description=title, total=total, done="")
-                new = self.new(point, None)
-                kept = new if new["status"] == "ok" else old
+                skipped = {work: "" for work, status in old["ended"].items() if status == "skipped"}
+                kept = steadier(old, self.new(point, skipped), drift)
                 self.keep(point, {**kept, "attempts": old["attempts"] + 1})
                 self.bar.advance(self.line, point.weight)
         for point, drift in self.drifts():
@@ -129,6 +151,17 @@ class Sweep:
         self.results[point.path] = result
 
 
+def steadier(old: Result, new: Result, drift: float) -> Result:
+    """The result during which the machine was nearer to its speed in the rest of the sweep.
+
+    drift: the old one's. A new one that lacks what the old one has is none.
+    """
+    if not old["seconds"].keys() <= new["seconds"].keys():
+        return old
+    middle = old["matmul_peak"] / (1 + drift)
+    return new if abs(new["matmul_peak"] / middle - 1) < abs(drift) else old
+
+
 def sweep(config: DictConfig, folder: Path) -> list[Result]:
     """Measure what the sweep lacks, in the folder; returns all of its results.
 
@@ -139,9 +172,11 @@ def sweep(config: DictConfig, folder: Path) -> list[Result]:
         todo = points(config, folder, note)
         memory = None if config.memory is None else parse_count(config.memory)
         limits = {"seconds": config.seconds_per_point, "memory": memory}
-        new = any(not records.holds(records.known(point), limits) for point in todo)
-        if new and memory is not None and choose_device(config.device) == "cpu":
-            measure.check_memory(memory, todo[0].spec["threads"])
+        device, threads = choose_device(config.device), todo[0].spec["threads"]
+        free = cache(partial(measure.free, device, threads))
+        new = any(not records.holds(records.known(point), limits, free) for point in todo)
+        if new and memory is not None and device == "cpu":
+            measure.check_memory(memory, threads)
         folder.mkdir(parents=True, exist_ok=True)
         owner = holder(folder)
     if owner is not None:
@@ -149,4 +184,4 @@ def sweep(config: DictConfig, folder: Path) -> list[Result]:
             f"{folder} is being measured by process {owner['pid']} on {owner['host']}: waiting for it to end"
         )
     with run_lock(folder, wait=math.inf):
-        return Sweep(todo, limits, progress=config.progress).run()
+        return Sweep(todo, limits, free, progress=config.progress).run()

@@ -8,7 +8,7 @@ from typing import Any
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from .records import DRIFT
+from .records import DRIFT, failed
 
 MARKS = {
     "out-of-memory": "mem",
@@ -64,16 +64,17 @@ def _latency(result: Result) -> str | None:
     return None if value is None else f"{1e3 * value:.3g}"
 
 
-QUESTIONS: dict[str, tuple[tuple[str, Callable[[Result], str | None]], ...]] = {
+# What is asked of a mode's points: title, kind of work, and the answer.
+QUESTIONS: dict[str, tuple[tuple[str, str, Callable[[Result], str | None]], ...]] = {
     "tokens": (
-        ("training step: tokens/s", _speed("train_step")),
-        ("training step: peak memory (bytes)", _memory("train_step")),
-        ("forward: tokens/s", _speed("forward")),
+        ("training step: tokens/s", "train_step", _speed("train_step")),
+        ("training step: peak memory (bytes)", "train_step", _memory("train_step")),
+        ("forward: tokens/s", "forward", _speed("forward")),
     ),
     "single": (
-        ("one sequence, encoding: tokens/s", _speed("forward")),
-        ("one sequence, prefill: tokens/s", _speed("prefill")),
-        ("one sequence, decoding: ms per token after so many", _latency),
+        ("one sequence, encoding: tokens/s", "forward", _speed("forward")),
+        ("one sequence, prefill: tokens/s", "prefill", _speed("prefill")),
+        ("one sequence, decoding: ms per token after so many", "decode", _latency),
     ),
 }
 
@@ -83,19 +84,19 @@ def tables(results: Sequence[Result]) -> Iterator[Table]:
     for setting in dict.fromkeys(result["setting"] for result in results):
         for mode, questions in QUESTIONS.items():
             own = [r for r in results if r["setting"] == setting and r["mode"] == mode]
-            for number, (title, of) in enumerate(questions):
+            for number, (title, work, of) in enumerate(questions):
                 if any(of(result) for result in own):
-                    yield table(own, title if number else f"{setting}\n{title}", of)
+                    yield table(own, title if number else f"{setting}\n{title}", work, of)
 
 
-def table(results: Sequence[Result], title: str, of: Callable[[Result], str | None]) -> Table:
+def table(results: Sequence[Result], title: str, work: str, of: Callable[[Result], str | None]) -> Table:
     lengths = sorted({result["length"] for result in results})
     out = Table(title=title, box=SIMPLE_HEAD, title_justify="left", padding=0)
     out.add_column("tokens", no_wrap=True)
     for length in lengths:
         out.add_column(headed(length), justify="right", no_wrap=True)
     for curve in dict.fromkeys(map(named, results)):
-        cells = {result["length"]: cell(result, of) for result in results if named(result) == curve}
+        cells = {result["length"]: cell(result, work, of) for result in results if named(result) == curve}
         if any(cells.values()):
             out.add_row(curve, *(cells.get(length) or "–" for length in lengths))
     return out
@@ -110,20 +111,20 @@ def named(result: Result) -> str:
     return f"{result['arch']} ({result['side']})" if result["side"] else str(result["arch"])
 
 
-def cell(result: Result, of: Callable[[Result], str | None]) -> str | None:
+def cell(result: Result, work: str, of: Callable[[Result], str | None]) -> str | None:
     """What was measured, a mark for what ended it, or None where there is nothing to measure."""
     value = of(result)
     if value is None:
-        return MARKS.get(result["status"])
+        return MARKS.get(result["ended"].get(work, ""))
     return f"{value}~" if abs(result["drift"] or 0) > DRIFT else value
 
 
 def remarks(results: Sequence[Result]) -> list[str]:
     """What the marks in the tables mean, and why points failed, in a line each."""
-    marks = {MARKS[result["status"]] for result in results if result["status"] in MARKS}
+    marks = {MARKS[status] for result in results for status in result["ended"].values()}
     marks |= {"~"} if any(abs(result["drift"] or 0) > DRIFT for result in results) else set()
     lines = [f"{mark} {MEANING[mark]}" for mark in MEANING if mark in marks]
-    failed = [result for result in results if result["status"] == "failed"]
     if other := {r["memory_method"] for r in results if "ru_maxrss" in (r["memory_method"] or "")}:
         lines.append(f"memory: {other.pop()}")
-    return lines + [f"{named(result)} at {result['length']}: {result['error']}" for result in failed]
+    broken = [result for result in results if failed(result)]
+    return lines + [f"{named(result)} at {result['length']}: {result['error']}" for result in broken]

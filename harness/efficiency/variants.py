@@ -60,7 +60,11 @@ def variants(config: DictConfig, size: int | None, device: str, say: Callable[[s
                 raise ConfigError(where + one_line(error)) from error
             say(f"{' '.join(lines)} is left out: {one_line(error)}")
             continue
-        found.setdefault(made.label, made)  # gpt's own parts are gpt
+        known = found.setdefault(made.label, made)  # gpt's own parts are gpt
+        if (known.arch.node, known.training) != (made.arch.node, made.training):
+            raise ConfigError(
+                f"variants.{made.label}: parts has another of that name; call the variant something else"
+            )
     if not found:
         raise ConfigError("archs=[] leaves nothing to measure; archs=[gpt,mamba], all, variants or parts")
     return list(found.values())
@@ -70,14 +74,12 @@ def asked(config: DictConfig) -> Iterator[tuple[str | None, list[str], bool]]:
     """(label, overrides, whether it was asked for by name) of `archs`, of `variants`, then of `parts`."""
     archs, given, parts = (as_dict(config).get(key) for key in ("archs", "variants", "parts"))
     loader = make_loader()
-    if archs == ALL:
-        yield from ((name, [f"arch={name}"], False) for name in options_of(loader, "arch"))
-    elif isinstance(archs, list) and all(isinstance(name, str) for name in archs):
-        yield from ((name, [f"arch={name}"], True) for name in archs)
-    else:
+    names = options_of(loader, "arch") if archs == ALL else archs
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise ConfigError(f"archs={archs}: archs takes names, as in [gpt,mamba], or all")
+    yield from ((name, [f"arch={name}"], archs != ALL) for name in names)
     for label, lines in (given or {}).items():
-        if isinstance(archs, list) and label in archs:
+        if label in names:
             raise ConfigError(f"variants.{label}: archs names it already; call the variant something else")
         yield str(label), _heeded(str(label), lines), True
     for group in _groups(parts):

@@ -32,9 +32,12 @@ from rich.progress import Progress
 from .. import record, report
 from ..compose import compose
 from ..diagnose import parse
+from ..efficiency.points import points
+from ..efficiency.records import failed
 from ..efficiency.sweep import sweep
+from ..efficiency.table import remarks
 from ..efficiency.variants import heeds
-from ..errors import ConfigError, one_line_errors
+from ..errors import ConfigError, note, one_line_errors
 from ..evaluate import TEST
 from ..strict import as_dict
 from ..studies import NAME
@@ -48,7 +51,7 @@ NOT_FOR_RUNS = ("study", "hang_after", "scale", "dry_run", "study_name", "progre
 
 
 def run(config: DictConfig) -> int:
-    """Run config.study and write its report; returns 0 if every run completed, else 1."""
+    """Run config.study and write its report; returns 0 if every run completed and no point failed, else 1."""
     console = Console(stderr=True)
     with one_line_errors():
         stages, study, folder = prepared(config, console)
@@ -66,11 +69,10 @@ def run(config: DictConfig) -> int:
         judged = test(stages.completed(), stages.at_once, stages.threads, progress=config.progress)
     elif study.test:
         console.print("the test split is left unread until the last run has ended; the same command goes on")
-    if study.bench is not None:
-        sweep(lengths(config, study), folder / "bench")
+    measured = study.bench is None or bench(lengths(config, study), folder, console)
     if any(record.run_dirs(folder)):
         report.build(folder, command=command_line())
-    return 0 if ended and judged and stages.whole() else 1
+    return 0 if ended and judged and measured and stages.whole() else 1
 
 
 def prepared(config: DictConfig, console: Console) -> tuple[Stages, Study, Path]:
@@ -80,13 +82,13 @@ def prepared(config: DictConfig, console: Console) -> tuple[Stages, Study, Path]
     study = spec.read(node, config.scale, typed)
     user = [line for line in typed if parse([line])[0].key_or_group.split(".")[0] not in NOT_FOR_RUNS]
     expand.refuse_own(user)
-    if study.bench is not None:
-        lengths(config, study)
     name = study.name if config.study_name == node.get("name") else config.study_name
     if not NAME.holds(name):
         raise ConfigError(f"study_name={name}: study_name takes {NAME.wanted}")
     expansion = expand.Expansion(study, user, name, expand.folded(study, user))
     folder = Path(config.results_dir) / name
+    if study.bench is not None:
+        points(lengths(config, study), folder / "bench", note)
     return Stages(expansion, folder, config, console), study, folder
 
 
@@ -110,6 +112,14 @@ def test(folders: Sequence[Path], at_once: int, threads: int | None, *, progress
             child.terminate()
             child.wait()
     return all(child.returncode == 0 for child in children)
+
+
+def bench(config: DictConfig, folder: Path, console: Console) -> bool:
+    """Measure lengths and say what has to be said of them; whether no point failed."""
+    results = sweep(config, folder / "bench")
+    for line in remarks(results):
+        console.print(line, markup=False, highlight=False)
+    return not any(map(failed, results))
 
 
 def lengths(config: DictConfig, study: Study) -> DictConfig:

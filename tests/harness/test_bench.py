@@ -1,7 +1,11 @@
 """What a sweep measures: architectures, variants, parts, sizes, sides; and what it refuses first."""
 
+import io
+import re
+
 import pytest
-from bench_tools import SMALL
+from bench_tools import SMALL, bench
+from rich.console import Console
 
 from archs.contract import Family
 from harness.compose import compose
@@ -11,8 +15,11 @@ from harness.efficiency.points import points
 from harness.errors import ConfigError
 from harness.searchpath import make_loader
 from harness.strict import as_dict
-from harness.study import lengths, spec
+from harness.study import bench as measured
+from harness.study import lengths, prepared, spec
 from harness.study.expand import typed
+
+assert bench  # a fixture
 
 
 def planned(tmp_path, *overrides, say=lambda line: None):
@@ -70,8 +77,29 @@ def test_one_sweep_holds_an_architecture_beside_itself_with_less_memory(tmp_path
     assert different == {"activation_checkpointing"}
     assert gpt.path != saving.path
     both, _ = planned(tmp_path, "activation_checkpointing=true", "chunked_loss=false", "lengths=[16]")
-    assert both.spec == {**saving.spec, "chunked_loss": False}
+    assert both.spec == {**saving.spec, "chunked_loss": False, "setting": both.setting}
     assert both.setting == f"{gpt.setting}, activation checkpointing, logits whole"
+
+
+@pytest.mark.parametrize(
+    ("changed", "override"),
+    [
+        ("harness.efficiency.points.processor", None),
+        ("torch.__version__", None),
+        (None, "tokens_per_batch=33"),  # as many rows as before, in other words
+        (None, "precision=bf16-true"),
+    ],
+)
+def test_what_must_not_share_a_picture_shares_no_file(tmp_path, monkeypatch, changed, override):
+    lines = ["archs=[gpt]", "lengths=[16]", "tokens_per_batch=32"]
+    [before] = planned(tmp_path, *lines)
+    if changed is not None:
+        other = "9.9" if "version" in changed else lambda: "another processor"
+        monkeypatch.setattr(changed, other)
+    [after] = planned(tmp_path, *lines, *filter(None, [override]))
+    assert before.path != after.path
+    assert before.batch == after.batch
+    assert (before.setting == after.setting) == (changed == "torch.__version__")
 
 
 def test_sizes_are_settings_of_their_own(tmp_path):
@@ -114,6 +142,8 @@ def test_a_list_of_lengths_that_does_not_rise_is_refused(value):
             "precision=16-mixed is not measured",
         ),
         ("variants={gpt: ['arch=gpt']}", "variants.gpt: archs names it already"),
+        ("archs=all variants={gpt: ['arch=gpt', 'arch/position=rope']}", "gpt: archs names it already"),
+        ("parts=[mixer] variants={gpt+s6: ['arch=gpt']}", "s6: parts has another of that name"),
         ("parts=[mixers]", "there is no group arch/mixers; nearest: mixer"),
         ("parts=mixer", "parts takes groups"),
         ("device=cuda", "device=cuda: .*; device=cpu"),
@@ -122,7 +152,7 @@ def test_a_list_of_lengths_that_does_not_rise_is_refused(value):
 def test_what_cannot_be_is_one_line_before_the_sweep(tmp_path, monkeypatch, override, words):
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     with pytest.raises(ValueError, match=words) as error:
-        planned(tmp_path, override)
+        planned(tmp_path, *re.split(" (?=variants=)", override))
     assert "\n" not in str(error.value)
 
 
@@ -179,3 +209,35 @@ def test_the_bench_of_every_study_composes(name):
 
 def test_lengths_double_up_to_65536_unless_others_are_asked_for():
     assert list(compose("bench").lengths) == [128 * 2**n for n in range(10)]
+
+
+def study_with(bench):
+    node = {
+        "name": "mine",
+        "title": "Mine",
+        "archs": ["gpt"],
+        "seeds": [1],
+        "tasks": {"recall": {"overrides": {"task": "mqar"}, "lr": 1e-3}},
+        "bench": {"lengths": [16], "size": None, **bench},
+    }
+    return spec.read(node)
+
+
+def test_a_study_whose_bench_cannot_be_is_refused_before_its_runs(tmp_path, monkeypatch):
+    config = compose("compare", [f"results_dir={tmp_path}"])
+    monkeypatch.setattr("harness.study.launch.job_overrides", list)
+    study = study_with({"archs": ["gtp"]})
+    monkeypatch.setattr("harness.study.spec.read", lambda *_: study)
+    with pytest.raises(ConfigError, match="unknown arch 'gtp'; nearest: gpt"):
+        prepared(config, Console(quiet=True))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_study_says_what_became_of_its_bench_and_whether_a_point_failed(bench):
+    config = lengths(compose("compare", []), study_with({"archs": ["gpt"], "vocab_size": 120}))
+    console = Console(record=True, width=200, file=io.StringIO())
+    assert measured(config, bench.folder.parent, console)
+    bench.answer = lambda spec: {"status": "failed", "error": "train_step: wrong"}
+    config.lengths = [32]
+    assert not measured(config, bench.folder.parent, console)
+    assert "gpt at 32: train_step: wrong" in console.export_text()

@@ -34,7 +34,7 @@ def specs(tmp_path, arch, *overrides):
         "tokens_per_batch=96",
     ]
     found = points(compose("bench", [*lines, *overrides]), tmp_path, print)
-    return [{**point.spec, "seconds": math.inf, "memory": None} for point in found]
+    return [{**point.spec, "deadline": math.inf, "memory": None, "ended": {}} for point in found]
 
 
 @pytest.mark.parametrize("arch", FAMILIES)
@@ -157,7 +157,7 @@ def test_an_error_is_an_outcome(tmp_path):
     broken = child.outcome("memory", {**spec, "length": 10**6})  # beyond its table of positions
     assert broken["status"] == "failed"
     assert "learned positions" in broken["error"]
-    late = child.outcome("times", {**spec, "seconds": -1.0})
+    late = child.outcome("times", {**spec, "deadline": -math.inf})
     assert late["status"] == "over-time"
     for error in (MemoryError(), RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory")):
         assert device.ran_out(error)
@@ -166,47 +166,50 @@ def test_an_error_is_an_outcome(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("status", "said", "became", "words"),
+    ("error", "ended"),
     [
-        (124, "", "over-time", "not done within 30 s"),
-        (137, "", "out-of-memory", "killed"),
-        (134, "terminate called after throwing an instance of 'std::bad_alloc'", "out-of-memory", "killed"),
-        (139, "warning\nSegmentation fault", "failed", "killed by signal 11: Segmentation fault"),
-        (1, "ModuleNotFoundError: No module named 'x'", "failed", "exit status 1: ModuleNotFoundError"),
+        (OverTime("train_step takes 99 s"), "over-time"),
+        (MemoryError("no more"), "out-of-memory"),
+        (ValueError("wrong"), "failed"),
     ],
 )
-def test_a_process_that_leaves_no_result_has_ended_somehow(status, said, became, words):
-    found = measure.ended(status, said, 30.0)
-    assert found["status"] == became
-    assert found["error"].startswith(words)
+@pytest.mark.parametrize("what", ["memory", "times"])
+def test_a_training_step_that_ends_leaves_reading_and_decoding_measured(
+    tmp_path, monkeypatch, what, error, ended
+):
+    [spec] = specs(tmp_path, "gpt")
+    step = Subject.train_step
+
+    def train_step(subject):
+        if subject.tokens.shape == (2, 48):
+            raise error
+        step(subject)
+
+    monkeypatch.setattr(Subject, "train_step", train_step)
+    told = []
+    found = child.outcome(what, spec, told.append)
+    assert (found["status"], found["ended"]) == ("ok", {"train_step": ended})
+    assert str(error) in found["error"]
+    assert "free" not in found  # which would hide what the starter saw
+    done = {"forward", "prefill"} | ({"decode"} if what == "times" else set())
+    assert set(found["seconds" if what == "times" else "memory"]) == done
+    assert told[-1] == found
+    assert [len(each["todo"]) for each in told] == [*range(len(done), -1, -1)]
 
 
-def test_times_follow_memory_unless_they_could_not_end(monkeypatch):
-    asked = []
-    memory = {"status": "ok", "memory": {"train_step": {}}, "environment": {"kernels": {}}}
+def test_work_that_is_too_long_ends_the_heavier_and_what_ended_before_is_not_tried(tmp_path, monkeypatch):
+    def prefill(subject):
+        if subject.tokens.shape[1] == 48 and len(subject.tokens) == 2:
+            raise OverTime("prefill takes 99 s")
 
-    def child(what, spec, seconds, limit):
-        asked.append(what)
-        if what == "memory":
-            return {**memory, "took": {"train_step": spec["took"]}}
-        return {"status": "ok", "seconds": {}, "environment": {"load": 1.0}}
-
-    monkeypatch.setattr(measure, "child", child)
-    limits = {"seconds": 100.0, "memory": None}
-    done = measure.measured({"took": 1.0}, limits)
-    assert done == {**memory, "seconds": {}, "environment": {"kernels": {}, "load": 1.0}}
-    assert asked == ["memory", "times"]
-    slow = measure.measured({"took": 50.0}, limits)
-    assert (slow["status"], slow["error"]) == ("over-time", "train_step takes 50 s")
-    assert slow["memory"] == memory["memory"]
-    assert asked == ["memory", "times", "memory"]
-
-
-def test_threads_are_pinned_in_every_library_and_tensors_mapped_where_memory_counts():
-    for what in ("memory", "times"):
-        found = measure.environment(what, 3)
-        assert {found[name] for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")} == {"3"}
-        assert ("MALLOC_MMAP_THRESHOLD_" in found) == (what == "memory")
+    [spec] = specs(tmp_path, "gpt")
+    shorter = child.outcome("times", {**spec, "ended": {"train_step": "skipped"}})
+    assert (set(shorter["seconds"]), shorter["ended"]) == ({"forward", "prefill", "decode"}, {})
+    monkeypatch.setattr(Subject, "prefill", prefill)
+    monkeypatch.setattr(Subject, "decoder", lambda subject: lambda: None)
+    found = child.outcome("times", spec)
+    assert set(found["seconds"]) == {"forward"}
+    assert found["ended"] == dict.fromkeys(("prefill", "decode", "train_step"), "over-time")
 
 
 @pytest.mark.slow

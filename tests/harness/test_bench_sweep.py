@@ -61,7 +61,7 @@ def test_curves_of_one_architecture_end_apart(bench):
 
 
 def test_a_point_during_which_the_machine_drifted_is_measured_again(bench):
-    peaks = iter([1e11, 1e11, 0.8e11, 1e11, 1.02e11])
+    peaks = iter([1e11, 1e11, 0.8e11, 1e11, 1.02e11])  # the last is a repetition
     bench.answer = lambda spec: finished(next(peaks))
     results = bench()
     assert bench.measured == [*EVERY, ("Attention", 32)]
@@ -87,6 +87,77 @@ def test_a_repetition_that_fails_does_not_cost_the_result(bench):
     results = bench()
     assert [r["status"] for r in results] == ["ok"] * 4
     assert results[2]["attempts"] == 3
+
+
+def test_of_repetitions_the_one_nearest_to_the_sweeps_speed_is_kept(bench):
+    peaks = iter([1e11, 1e11, 0.8e11, 1e11, 0.5e11, 0.7e11])
+    bench.answer = lambda spec: finished(next(peaks))
+    result = bench()[2]
+    assert (result["matmul_peak"], result["attempts"]) == (0.8e11, 3)
+    assert result["drift"] == pytest.approx(-0.2)
+
+
+def test_a_repetition_that_has_less_does_not_cost_what_there_was(bench):
+    ended = {"status": "ok", "ended": {"forward": "over-time"}}
+    both = {"seconds": {"train_step": 0.5, "forward": 0.2}}
+    answers = iter([finished(), finished(), finished(0.5e11) | both, *3 * [finished() | ended]])
+    bench.answer = lambda spec: next(answers)
+    assert bench()[2]["seconds"] == both["seconds"]
+
+
+def test_work_that_ends_is_skipped_at_longer_lengths_and_other_work_goes_on(bench):
+    asked = []
+
+    def answer(spec):
+        asked.append(spec["ended"])
+        late = {} if spec["ended"] else {"train_step": "over-time"}
+        return {**finished(), "seconds": {"forward": 0.1}, "error": "why" if late else None, "ended": late}
+
+    bench.answer = answer
+    lines = ["archs=[gpt]", "lengths=[16,32,64]"]
+    results = bench(*lines)
+    assert asked == [{}, {"train_step": "skipped"}, {"train_step": "skipped"}]
+    assert [r["status"] for r in results] == ["ok"] * 3
+    assert [r["ended"]["train_step"] for r in results] == ["over-time", "skipped", "skipped"]
+    assert bench(*lines) == results
+    assert len(asked) == 3
+    shown = next(table for table in tables(results) if "training step: peak" in table.title)
+    assert [list(column.cells) for column in shown.columns[1:]] == [["4.00M"]] * 3
+    assert remarks(results)[:2] == [
+        "time over the time limit",
+        "· not tried, since a shorter length ended so",
+    ]
+    bench.answer = lambda spec: finished()
+    assert [r["ended"] for r in bench(*lines, "seconds_per_point=500.0")] == [{}] * 3
+
+
+def test_what_ran_out_of_all_there_was_is_tried_again_where_clearly_more_is_free(bench, monkeypatch):
+    bench.answer = lambda spec: {"status": "out-of-memory", "error": "why", "free": 4 * 10**9}
+    room = [4.5 * 10**9]
+    monkeypatch.setattr(measure, "free", lambda device, threads: room[0])
+    assert [r["status"] for r in bench("archs=[gpt]")] == ["out-of-memory", "skipped"]
+    bench("archs=[gpt]")
+    assert len(bench.measured) == 1
+    room[0] = 8e9
+    bench.answer = lambda spec: finished()
+    assert [r["status"] for r in bench("archs=[gpt]")] == ["ok", "ok"]
+
+
+def test_a_limit_that_was_given_stands_whatever_is_free(bench, monkeypatch):
+    monkeypatch.setattr(measure, "check_memory", lambda limit, threads: None)
+    monkeypatch.setattr(measure, "free", lambda device, threads: 10**15)
+    bench.answer = lambda spec: {"status": "out-of-memory", "error": "why", "free": 4 * 10**9}
+    for _ in range(2):
+        bench("archs=[gpt]", "memory=2G")
+    assert len(bench.measured) == 1
+
+
+def test_a_record_says_when_it_was_measured(bench, monkeypatch):
+    clock = iter(["2030-01-01T00:00:00+00:00", *50 * ["2030-01-02T00:00:00+00:00"]])
+    monkeypatch.setattr("harness.efficiency.sweep.now", lambda: next(clock))
+    times = [r["measured"] for r in bench()]
+    assert times == ["2030-01-01T00:00:00+00:00", *3 * ["2030-01-02T00:00:00+00:00"]]
+    assert [r["measured"] for r in bench()] == times  # a result that stands keeps its time
 
 
 def test_ctrl_c_keeps_what_is_finished(bench, capsys):
@@ -123,10 +194,12 @@ def test_of_two_sweeps_in_a_folder_the_second_waits_and_finds_the_points_done(be
     assert [r["status"] for r in results[0]] == ["ok"] * 4
 
 
-def test_a_damaged_point_is_measured_again_and_said(bench, capsys):
+@pytest.mark.parametrize("lost", [None, "drift", "setting", "memory", "ended", "measured", "limits"])
+def test_a_damaged_point_is_measured_again_and_said(bench, capsys, lost):
     bench()
     path = sorted(bench.folder.glob("gpt-16*.json"))[0]
-    path.write_text("{")
+    kept = {key: value for key, value in json.loads(path.read_text()).items() if key != lost}
+    path.write_text(json.dumps(kept) if lost else "{")
     errors.note.cache_clear()
     bench()
     assert bench.measured == [*EVERY, ("Attention", 16)]

@@ -1,0 +1,121 @@
+"""How the two processes of a point are started and ended, and what is made of what they leave."""
+
+import json
+import time
+from pathlib import Path
+
+import pytest
+
+from harness.efficiency import measure
+
+
+def test_a_process_that_is_ended_has_kept_what_it_had_found(monkeypatch):
+    given = []
+
+    class Killed:
+        """A process that is killed in the last kind of work, after a long time to start."""
+
+        returncode = 124
+
+        def __init__(self, command, **_):
+            given.append(json.loads(Path(command[-2]).read_text()))
+            found = {"status": "ok", "error": None, "ended": {}, "todo": ["decode", "train_step"]}
+            Path(command[-1]).write_text(json.dumps({**found, "seconds": {"forward": 1.0}}))
+
+        def wait(self):
+            return self.returncode
+
+        terminate = wait
+
+    monkeypatch.setattr(measure.subprocess, "Popen", Killed)
+    begin = time.monotonic()
+    found = measure.child("times", {"device": "cpu", "threads": 1}, 30.0, None)
+    assert found == {
+        "status": "ok",
+        "error": "not done within 30 s",
+        "ended": {"decode": "over-time", "train_step": "over-time"},
+        "seconds": {"forward": 1.0},
+    }
+    # Of the clock that all processes share: what a process takes to start counts.
+    assert begin + 30 <= given[0]["deadline"] <= time.monotonic() + 30
+    Killed.returncode = 137
+    monkeypatch.setattr(measure, "available", lambda: 10**9)
+    found = measure.child("times", {"device": "cpu", "threads": 1}, 30.0, None)
+    assert (found["ended"]["train_step"], found["free"]) == ("out-of-memory", 10**9)
+    assert given[1]["memory"] == pytest.approx(0.95e9)
+
+
+def test_times_are_taken_of_what_is_neither_too_long_nor_ended(monkeypatch):
+    def child(what, spec, seconds, limit):
+        if what == "memory":
+            ended = {"prefill": "out-of-memory"}
+            took = {"forward": 1.0, "train_step": 50.0}
+            return {
+                "status": "ok",
+                "error": "prefill: no",
+                "ended": ended,
+                "took": took,
+                "environment": {},
+                "free": 7,
+            }
+        asked.append(spec["ended"])
+        return {"status": "ok", "error": None, "ended": {}, "seconds": {"forward": 1.0}}
+
+    asked = []
+    monkeypatch.setattr(measure, "child", child)
+    found = measure.measured({"ended": {}}, {"seconds": 100.0, "memory": None})
+    ended = {"prefill": "out-of-memory", "train_step": "over-time", "decode": "out-of-memory"}
+    assert asked == [ended]
+    assert (found["status"], found["ended"], found["error"]) == ("ok", ended, "prefill: no")
+    assert found["free"] == 7
+
+
+@pytest.mark.parametrize(
+    ("status", "said", "became", "words"),
+    [
+        (124, "", "over-time", "not done within 30 s"),
+        (137, "", "out-of-memory", "killed"),
+        (134, "terminate called after throwing an instance of 'std::bad_alloc'", "out-of-memory", "killed"),
+        (139, "warning\nSegmentation fault", "failed", "killed by signal 11: Segmentation fault"),
+        (1, "ModuleNotFoundError: No module named 'x'", "failed", "exit status 1: ModuleNotFoundError"),
+    ],
+)
+def test_a_process_that_leaves_no_result_has_ended_somehow(status, said, became, words):
+    found = measure.ended(status, said, 30.0)
+    assert found["status"] == became
+    assert found["error"].startswith(words)
+
+
+def test_times_follow_memory_unless_they_could_not_end(monkeypatch):
+    asked = []
+    memory = {
+        "status": "ok",
+        "error": None,
+        "ended": {},
+        "memory": {"train_step": {}},
+        "environment": {"kernels": {}},
+    }
+
+    def child(what, spec, seconds, limit):
+        asked.append(what)
+        if what == "memory":
+            return {**memory, "took": {"train_step": spec["took"]}}
+        return {"status": "ok", "seconds": {}, "environment": {"load": 1.0}}
+
+    monkeypatch.setattr(measure, "child", child)
+    limits = {"seconds": 100.0, "memory": None}
+    done = measure.measured({"took": 1.0, "ended": {}}, limits)
+    assert done == {**memory, "seconds": {}, "environment": {"kernels": {}, "load": 1.0}}
+    assert asked == ["memory", "times"]
+    slow = measure.measured({"took": 50.0, "ended": {}}, limits)
+    assert (slow["status"], slow["error"]) == ("over-time", "train_step takes 50 s")
+    assert slow["memory"] == memory["memory"]
+    assert slow["ended"] == {"train_step": "over-time"}
+    assert asked == ["memory", "times", "memory"]
+
+
+def test_threads_are_pinned_in_every_library_and_tensors_mapped_where_memory_counts():
+    for what in ("memory", "times"):
+        found = measure.environment(what, 3)
+        assert {found[name] for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")} == {"3"}
+        assert ("MALLOC_MMAP_THRESHOLD_" in found) == (what == "memory")
