@@ -74,11 +74,22 @@ class Contexts:
             for context, of in self._questions.items()
         }
 
+    @property
+    def tokens(self) -> int:
+        """Of the longest window with the shortest context."""
+        return max(question.tokens for question in self._questions[self.contexts[0]])
+
     def by_position(self, model: Backbone) -> dict[str, float]:
-        """Bits per byte of every token of the longest windows that a decoder has positions for, in one causal
-        pass, by how many tokens stand before it: {"1": ..., "2": ..., "4": ...} for 1, 2 to 3, 4 to 7, ..."""
-        whole = {n: [window(question) for question in of] for n, of in self._questions.items()}
-        rows = [of for of in whole.values() if reaches(model, of)][-1]
+        """Bits per byte of every token of the longest windows, in one causal pass of a decoder, by how many
+        tokens stand before it: {"1": ..., "2": ..., "4": ...} for 1, 2 to 3, 4 to 7, ...
+
+        Of a model whose position table ends before, the numbers that it reaches whole: so each number is of
+        the same bytes for all models.
+        """
+        rows = [window(question) for question in self._questions[self.contexts[-1]]]
+        if model.max_len is not None and not reaches(model, rows):
+            whole = 2 ** int(np.log2(1 + model.max_len)) - 1
+            rows = [Row(row.tokens[:whole], row.at[:whole], row.target[:whole]) for row in rows]
         nats = np.concatenate(row_costs(model, rows))
         bytes = np.concatenate([self._byte_lengths[row.target] for row in rows])
         bucket = np.log2(np.concatenate([1 + row.at for row in rows])).astype(int)

@@ -43,8 +43,8 @@ class LanguageTask(Task):
     native_loss       the objective's own loss in nats per target, on held-out windows corrupted always alike
     continuation_bpb_context_bytes_N   (with `beyond`) as continuation_bpb, of the same scored bytes behind a
                       context of N bytes, for each length; None where the model's position table ends before
-    by_position       (with `beyond`, decoders) {n: bits per byte of tokens n to 2n - 1 of a window as
-                      long as the longest of these}, every token given all before it
+    by_position       (with `beyond`, decoders) {n: bits per byte of tokens n to 2n - 1 of the longest
+                      windows}, every token given all before it; to where the position table ends
     clusters          (test) bits and scored bytes of each document, summed over its windows: what a cluster
                       bootstrap by document resamples
 
@@ -135,9 +135,8 @@ class LanguageTask(Task):
                 raise ValueError(f"task.beyond={list(times)}: {error}") from None
             lists += [of.digest for of in self._beyond.values()]
 
-        longest = max(
-            q.tokens for split in HELD_OUT for q in self._continuations[split] + self._infills[split]
-        )
+        usual = [q.tokens for split in HELD_OUT for q in self._continuations[split] + self._infills[split]]
+        longest = max([*usual, *(of.tokens for of in self._beyond.values())])
         self.window = max(WINDOW, longest) if window is None else window
         if self.window < longest:
             raise ValueError(

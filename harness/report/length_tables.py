@@ -22,9 +22,14 @@ EXPONENTS = (
     "than 0.1, or not beyond noise, four at least. What still rises or falls along those has not "
     "reached the exponent of great lengths.",
 )
+PEAKS = (
+    "Operations that the architecture needs for a step, three times those of a forward pass, over its "
+    "time and the rate of a square matrix product, measured around it. What is computed twice counts once."
+)
 CROSSINGS = (
     "From which length on, or until which, a row costs less than a column; beside it the 95% "
-    "interval, in which neither is shown to. Tie: no length tells them apart. So far: the exponents do "
+    "interval, in which neither is shown to: of pairs that cost the same, one in twenty at most is said "
+    "to cross. Tie: no length tells them apart. So far: the exponents do "
     "not say how it goes on; always and never without it: nor does it turn within 1,000 times the "
     "longest length.",
     "≈: extrapolated, beyond the longest length that both were measured at, by their exponents. Of a "
@@ -51,6 +56,7 @@ def length_tables(setting: Setting, stem: str) -> list[LengthTable]:
         _by_length(
             setting, DECODE, STATE, "Decoding one sequence: tokens/s, cache or state", f"{stem}-decode"
         ),
+        _peaks(setting, f"{stem}-peak"),
     ]
     tables += [_exponents(setting, stem), *_crossings(setting, stem)]
     return [table for table in tables if table]
@@ -73,36 +79,56 @@ def _by_length(
         (Cell(curve), *(_cost_cell(setting, points.get(length), timed, stored) for length in lengths))
         for curve, points in own.items()
     )
-    lines = _without_result([point for points in own.values() for point in points.values()])
+    shown = [point for points in own.values() for point in points.values()]
+    lines = _without_result(setting, timed, shown)
     return LengthTable(title, name, Grid(columns, rows), lines, list(own))
+
+
+def _peaks(setting: Setting, name: str) -> LengthTable | None:
+    """A row per curve, a column per length: the rate of a training step, of that of a matrix product."""
+    (work,) = TRAIN.works
+    shares = {
+        curve: {p.length: p.peak_share[work] for p in setting.of(curve, TRAIN) if work in p.peak_share}
+        for curve in setting.curves
+    }
+    own = {curve: by_length for curve, by_length in shares.items() if by_length}
+    if not own:
+        return None
+    lengths = sorted({length for by_length in own.values() for length in by_length})
+    columns = (ARCHITECTURE, *(Column(f"{length:,}", "%") for length in lengths))
+    rows = []
+    for curve, by_length in own.items():
+        found = (by_length.get(length) for length in lengths)
+        rows.append((Cell(curve), *(EMPTY if v is None else Cell(f"{100 * v:.1f}", v) for v in found)))
+    title = "Training step: share of the machine's matmul rate"
+    return LengthTable(title, name, Grid(columns, tuple(rows)), (PEAKS,), list(own))
 
 
 def _cost_cell(setting: Setting, point: Point | None, timed: Measure, stored: Measure) -> Cell:
     if point is None:
         return EMPTY
-    if not point.ok:
-        return Cell(STATUSES[point.status])
-    seconds = timed.of(point, setting.count)
-    if seconds is None:
-        return EMPTY
-    speed = (1 if timed is DECODE else point.length) / seconds
-    taken = stored.of(point, setting.count)
+    seconds, taken = timed.of(point, setting.count), stored.of(point, setting.count)
     if taken is not None and stored is MEMORY:
         taken *= point.batch  # what a batch needs, which has to fit
+    told = "" if taken is None else size(taken)
+    if seconds is None:
+        return EMPTY if point.ok else Cell(STATUSES[point.status], interval=told)
+    speed = (1 if timed is DECODE else point.length) / seconds
     note = "unsteady" if point.drift > UNSTEADY else ""
-    return Cell(count(speed), speed, note=note, interval="" if taken is None else size(taken))
+    return Cell(count(speed), speed, note=note, interval=told)
 
 
-def _without_result(points: Sequence[Point]) -> list[str]:
+def _without_result(setting: Setting, timed: Measure, shown: Sequence[Point]) -> list[str]:
     """What became of points without a result; those skipped for it follow from the first."""
     lines = []
+    points = [point for point in shown if not setting.known([point], timed)]
     for point in points:
         if point.status not in ("ok", "skipped"):
             error = f": {point.error}" if point.error else ""
             lines.append(f"{point.curve} at {point.length:,}: {STATUSES[point.status]}{error}.")
     if any(point.status == "skipped" for point in points):
         lines.append("Skipped: a shorter length of that curve ended without a result.")
-    if any(point.ok and point.drift > UNSTEADY for point in points):
+    if any(point.drift > UNSTEADY for point in shown):
         lines.append(
             f"Unsteady: the machine's speed was more than {UNSTEADY:.0%} off that of its sweep, "
             "also when it was measured again."

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +10,8 @@ from .drawing import Plot
 from .length_tables import LengthTable, length_tables
 from .measures import Setting, settings_of
 from .points import Point
+
+ABOUT = {"processor": "{}", "torch": "torch {}", "threads": "threads: {}"}  # of a point's environment
 
 
 @dataclass(frozen=True)
@@ -42,16 +44,21 @@ def _remarks(setting: Setting) -> list[str]:
     if others := sorted({point.other for point in points if point.side and point.other}):
         lines.append(
             "Of an encoder-decoder, source or target has the length, as its name says; the other side has "
-            f"{' or '.join(map(str, others))} tokens."
+            f"{' or '.join(map(str, others))} tokens, which take their part of every time and byte."
         )
     lines.append(
         "In the pictures, T to some power says how the cost of one sequence grows; a wide line is the part "
         "that was fitted, a dashed one how it goes on. Rings are where curves cross; a cross has no result."
     )
+    if any(point.family == "encoder" and "train_step" in point.seconds for point in points):
+        lines.append(
+            "A training step asks for a token at every position, of an encoder too; masked training asks at "
+            "a share of them, and its loss takes so much less."
+        )
     if all(point.mode == "tokens" for point in points):
         lines.append(
             "One sequence alone was not measured (modes=[tokens,single] of archs-bench does): to read one "
-            "takes what a batch does over its rows, and a token is decoded for all rows of a batch together."
+            "takes what a batch does over its rows, and to decode is shown where a batch is one row."
         )
     if any(point.memory for point in points):
         counted = "allocators'" if setting.count == "allocator" else "operating system's"
@@ -60,7 +67,35 @@ def _remarks(setting: Setting) -> list[str]:
             "optimizer state and libraries are taken off, since they do not grow with length. Gradients, as "
             "many bytes as the weights, are in it at every length."
         )
-    return lines
+    return [*lines, *_machine(points)]
+
+
+def _machine(points: Sequence[Point]) -> list[str]:
+    """On what, with which kernels, and how memory was counted, in one line; nothing where no point says."""
+    said = [each for key, words in ABOUT.items() if (each := _told(points, key, words))]
+    used: dict[str, list[str]] = {}
+    for curve in dict.fromkeys(point.curve for point in points):
+        found = [point.environment.get("kernels") for point in points if point.curve == curve]
+        if names := ", ".join(dict.fromkeys(name for each in found for name in _kernels(each))):
+            used.setdefault(names, []).append(curve)
+    said += [f"kernels of {' and '.join(curves)}: {names}" for names, curves in used.items()]
+    methods = sorted({point.memory_method for point in points if point.memory_method})
+    said += [f"memory, {' or '.join(methods)}"] if methods else []
+    return [f"On {'; '.join(said)}."] if said else []
+
+
+def _told(points: Sequence[Point], key: str, words: str) -> str:
+    """What the environments of points say under a key: one value, or several."""
+    values = {str(point.environment[key]) for point in points if point.environment.get(key) is not None}
+    return words.format(" or ".join(sorted(values))) if values else ""
+
+
+def _kernels(found: Any) -> list[str]:
+    """{attention: [flash_attention], S6: numba} as "attention flash_attention" and "S6 numba"."""
+    if not isinstance(found, Mapping):
+        return []
+    own = ((part, names if isinstance(names, list) else [names]) for part, names in found.items())
+    return [f"{part} {' + '.join(map(str, names))}" for part, names in own]
 
 
 def point_lines(parts: Sequence[Lengths]) -> list[dict[str, Any]]:

@@ -14,8 +14,8 @@ from .points import Point
 class Measure:
     """What grows with length: the cost of one sequence.
 
-    works   of these the first that a point has been timed at; "" for memory that needs no timing
-    modes   whose points are read, the first that has any
+    works   of these the first that a point has been timed at; none for a state, which needs no timing
+    modes   whose points are read: of one of them alone, the first where they know as many curves
     """
 
     key: str
@@ -25,13 +25,16 @@ class Measure:
     kind: str = "time"
 
     def of(self, point: Point, count: str) -> float | None:
-        """Seconds or bytes of one sequence of that point; of memory the one counted by `count`."""
+        """Seconds or bytes of one sequence of that point; of memory the one counted by `count`.
+
+        None where that is not known; of decoding also where several rows waited for a token together.
+        """
         if self.kind == "state":
             return float(point.state_bytes) if point.state_bytes else None
         for work in self.works:
             found = point.seconds.get(work) if self.kind == "time" else point.memory.get(work, {}).get(count)
             if found is not None:
-                return found if work == "decode" else found / point.batch  # rows wait for a token together
+                return found / point.batch if work != "decode" else found if point.batch == 1 else None
         return None
 
 
@@ -69,12 +72,22 @@ class Setting:
         return {curve: own[0].arch for (curve, _), own in self.points.items()}
 
     def of(self, curve: str, measure: Measure) -> tuple[Point, ...]:
-        """The points of a curve that the measure reads: those of the first mode that has a number."""
-        for mode in measure.modes:
-            own = self.points.get((curve, mode), ())
-            if any(point.ok and measure.of(point, self.count) is not None for point in own):
-                return own
-        return ()
+        """The points of a curve that the measure reads; none where it is known at no length."""
+        own = self.points.get((curve, self.modes[measure]), ())
+        return own if self.known(own, measure) else ()
+
+    def known(self, points: Iterable[Point], measure: Measure) -> bool:
+        """Whether the measure is known of any of them."""
+        return any(measure.of(point, self.count) is not None for point in points)
+
+    @cached_property
+    def modes(self) -> dict[Measure, str]:
+        """{measure: the mode that it is read of}: one for all curves, since modes are not compared."""
+        return {measure: max(measure.modes, key=lambda m: self._curves(measure, m)) for measure in MEASURES}
+
+    def _curves(self, measure: Measure, mode: str) -> int:
+        """Of how many curves a mode knows the measure."""
+        return sum(self.known(own, measure) for (_, known), own in self.points.items() if known == mode)
 
     @cached_property
     def costs(self) -> dict[Measure, dict[str, Curve]]:
@@ -95,29 +108,33 @@ class Setting:
             rows = [
                 (point.length, cost, *_spread(point, measure, cost))
                 for point in self.of(curve, measure)
-                if point.ok and (cost := measure.of(point, self.count)) is not None
+                if (cost := measure.of(point, self.count)) is not None
             ]
             found |= {curve: Curve.of(rows)} if rows else {}
         return found
 
 
-def _spread(point: Point, measure: Measure, cost: float) -> tuple[tuple[float, float] | None, int | None]:
-    """Quartiles of a cost and how many measurements they are of."""
-    work = next((work for work in measure.works if work in point.seconds), "")
-    if measure.kind != "time" or work not in point.spread:
-        return None, None
+def _spread(
+    point: Point, measure: Measure, cost: float
+) -> tuple[tuple[float, float] | None, int | None, float]:
+    """Quartiles of a cost, how many measurements they are of, and how far the machine's speed was off."""
+    if measure.kind != "time":
+        return None, None, 0.0
+    work = next(work for work in measure.works if work in point.seconds)
+    if work not in point.spread:
+        return None, None, point.drift
     share = cost / point.seconds[work]
     low, high = point.spread[work]
-    return (share * low, share * high), point.repeats.get(work)
+    return (share * low, share * high), point.repeats.get(work), point.drift
 
 
 def settings_of(points: Iterable[Point]) -> list[Setting]:
-    """The points by setting. Of two at one length, the one that has a result, or the later, counts."""
+    """The points by setting. Of two of one curve at one length, the one that was measured last counts."""
     found: dict[str, dict[tuple[str, str], dict[int, Point]]] = {}
     for point in points:
         own = found.setdefault(point.setting, {}).setdefault((point.curve, point.mode), {})
         known = own.get(point.length)
-        if known is None or point.ok or not known.ok:
+        if known is None or (point.measured, point.ok) >= (known.measured, known.ok):
             own[point.length] = point
     settings = []
     for words, curves in found.items():

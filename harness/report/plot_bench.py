@@ -181,7 +181,7 @@ def _mark_lost(axes: Axes, setting: Setting, picture: Picture, looks: Mapping[st
     edge = axes.get_xaxis_transform()  # x in data, y in parts of the axes
     for curve, look in looks.items():
         points = setting.of(curve, picture.measure)
-        ended = [point for point in points if not point.ok]
+        ended = [point for point in points if not (point.ok or setting.known([point], picture.measure))]
         for point in ended:
             height = 0.97 - 0.06 * len(told)
             axes.plot(

@@ -34,7 +34,8 @@ def _by_position(comparison: Comparison, stem: str) -> Plot | None:
     axes.set_xlabel("position in the window (tokens)")
     caption = (
         f"{comparison.title}: bits per byte of each token of a long window in one causal pass, at n those of "
-        "the n-th token up to the one before the 2n-th; only decoders can be asked so"
+        "the n-th token up to the one before the 2n-th, the same bytes for every row; only decoders can be "
+        "asked so, and a row ends where its position table does"
     )
     caption += shading(len(row.seeds) for row in comparison.rows)
     return finished(figure, f"{stem}-positions", "Bits per byte by position", caption)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 MODES = ("tokens", "single")  # a fixed number of tokens per batch; one sequence
@@ -32,6 +33,7 @@ class Point:
     spread  their quartiles; repeats: how many calls they are of
     memory  bytes above the baseline at the peak of that work: the allocator's or the system's count
     drift   of the machine's speed while it was measured, relative to its sweep
+    measured   when: seconds since 1970; without bounds below for what does not say
     """
 
     arch: str
@@ -55,6 +57,7 @@ class Point:
     peak_share: Mapping[str, float]
     drift: float
     environment: Mapping[str, Any]
+    measured: float
 
     @property
     def ok(self) -> bool:
@@ -102,9 +105,25 @@ def read_point(content: Any) -> Point:
         state_bytes=_whole(content.get("state_bytes")),
         flops=_numbers(content.get("flops")),
         peak_share=_numbers(content.get("peak_share")),
-        drift=abs(drift) if isinstance(drift := content.get("drift"), int | float) else 0.0,
+        drift=_share(content.get("drift")),
         environment=dict(_tree(content.get("environment"))),
+        measured=_time(content.get("measured")),
     )
+
+
+def _share(value: Any) -> float:
+    """How large a number is, whatever its sign; 0 for what is none."""
+    real = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return abs(float(value)) if real else 0.0
+
+
+def _time(value: Any) -> float:
+    """Of an ISO time, in UTC where it names no zone; before all others where there is none."""
+    try:
+        found = datetime.fromisoformat(value)
+    except (TypeError, ValueError):
+        return -math.inf
+    return (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()
 
 
 def _word(value: Any) -> str | None:

@@ -11,8 +11,13 @@ STEADY, or within noise. It holds POINTS_NEEDED points at least; of those, where
 
 The exponent is the slope of a straight line through that part, each point weighted by its noise: that of a
 median, from its quartiles (sigma = IQR / 1.349, 1.2533 sigma / sqrt(n); Kendall and Stuart), with DRIFT for
-what differs between processes and shows in no quartile. The interval is Student's t, widened where points
-scatter more than that (Birge 1932: by the root of chi^2 per degree of freedom, never made narrower).
+what differs between processes and shows in no quartile, and with how far the machine's speed was off while
+the point was measured. The interval is Student's t, widened where points scatter more than that (Birge 1932:
+by the root of chi^2 per degree of freedom, never made narrower).
+
+Two curves cross where each is shown to cost less at some length, and every length is another chance to be
+wrong. So they have an order where they differ by APART standard errors, widened likewise by the scatter of
+each curve around a parabola through every four neighbouring points.
 """
 
 from __future__ import annotations
@@ -33,9 +38,13 @@ STEADY = 0.1  # a change of slope that nobody would call another law
 WIDEST = 1.0  # interval of an exponent from which it is not identified: linear or quadratic, who knows
 DRIFT = 0.02  # standard error, as a share, of what differs between two processes on one machine
 FAR = 1000.0  # times the longest length: nothing is extrapolated beyond
+APART = 3.0  # standard errors: of pairs that cost the same, 5% at most are then said to cross anywhere
 STEPS = 128  # per pair of neighbouring lengths, at which the order of two curves is asked
 TIE = "not told apart anywhere"
 TWO_SIDED = float(special.ndtri((1 + CONFIDENCE) / 2))
+
+
+Measured = tuple[float, float, tuple[float, float] | None, int | None, float]
 
 
 @dataclass(frozen=True)
@@ -50,8 +59,10 @@ class Curve:
     errors: np.ndarray
 
     @classmethod
-    def of(cls, points: Iterable[tuple[float, float, tuple[float, float] | None, int | None]]) -> Curve:
-        """From (length, cost, its quartiles, how many measurements), in any order, one per length.
+    def of(cls, points: Iterable[Measured]) -> Curve:
+        """From (length, cost, its quartiles, how many measurements, drift), in any order, one per length.
+
+        drift: by what share the machine's speed was off, while the cost was measured.
 
         Raises ValueError for a length or a cost that is not a positive number, and for a length given twice.
         """
@@ -63,7 +74,10 @@ class Curve:
         lengths = [float(row[0]) for row in rows]
         if len(set(lengths)) < len(lengths):
             raise ValueError(f"lengths={lengths}: one point per length")
-        errors = [math.hypot(DRIFT, _error_of_median(*row[2:])) for row in rows]
+        errors = [
+            math.hypot(DRIFT, drift, _error_of_median(quartiles, measurements))
+            for _, _, quartiles, measurements, drift in rows
+        ]
         return cls(np.array(lengths), np.array([float(row[1]) for row in rows]), np.array(errors))
 
     def __len__(self) -> int:
@@ -73,6 +87,19 @@ class Curve:
         """The points at those lengths."""
         here = np.isin(self.lengths, lengths)
         return Curve(self.lengths[here], self.costs[here], self.errors[here])
+
+    def widened(self) -> Curve:
+        """The same with errors as large as its points scatter, where that is more than they say."""
+        if len(self) < 4:  # through fewer there is a parabola without scatter
+            return self
+        x, y = np.log(self.lengths), np.log(self.costs)
+        windows = np.arange(4) + np.arange(len(self) - 3)[:, None]
+        # Of four points, the combination that is zero for every parabola.
+        parabolas = (x[windows] - x[windows[:, :1]])[:, None] ** np.arange(3)[:, None]
+        weights = np.linalg.svd(parabolas)[2][:, -1]
+        errors = np.linalg.norm(weights * self.errors[windows], axis=1)
+        scatter = math.sqrt(np.mean((np.sum(weights * y[windows], axis=1) / errors) ** 2))
+        return Curve(self.lengths, self.costs, max(scatter, 1.0) * self.errors)
 
 
 def _error_of_median(quartiles: tuple[float, float] | None, measurements: int | None) -> float:
@@ -167,7 +194,7 @@ def _weighted(
 class Crossing:
     """Where the order of two curves turns round.
 
-    interval  at 95%: the lengths at which neither is shown to cost less
+    interval  at 95% over the whole pair: the lengths at which neither is shown to cost less
     less      who costs less beyond it
     measured  between two lengths of the sweep; otherwise extrapolated by the exponents
     """
@@ -211,12 +238,12 @@ def _meeting(a: tuple[str, Curve, Exponent], b: tuple[str, Curve, Exponent]) -> 
     common = np.intersect1d(one.lengths, other.lengths)
     if len(common) < 2:
         return Meeting(why=f"{len(common)} lengths in common, at least 2 needed")
-    one, other = one.at(common), other.at(common)
+    one, other = one.widened().at(common), other.widened().at(common)
     x, d = np.log(common), np.log(one.costs / other.costs)
     inside = _between(x, d, np.hypot(one.errors, other.errors))
     beyond, why = _beyond(inside, fit, other_fit)
     at, difference, noise = np.concatenate([inside, beyond], axis=1)
-    order = np.where(np.abs(difference) > TWO_SIDED * noise, np.sign(difference), 0)
+    order = np.where(np.abs(difference) > APART * noise, np.sign(difference), 0)
     told = np.flatnonzero(order)
     if not len(told):
         return Meeting(why=TIE)
@@ -247,7 +274,7 @@ def _beyond(inside: np.ndarray, fit: Exponent, other: Exponent) -> tuple[np.ndar
     if not (fit.identified and other.identified):
         return nothing, "beyond the sweep not known: exponents are not identified"
     slope, error = fit.exponent - other.exponent, math.hypot(fit.half, other.half) / TWO_SIDED
-    if abs(slope) <= TWO_SIDED * error:
+    if abs(slope) <= APART * error:
         return nothing, "beyond the sweep not known: exponents are not told apart"
     last, difference, noise = inside[:, -1]
     further = np.linspace(0, math.log(FAR), 40 * STEPS)[1:]

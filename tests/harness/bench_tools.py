@@ -7,7 +7,7 @@ from harness.efficiency import measure
 from harness.efficiency.sweep import sweep
 
 SMALL = ["archs=[gpt,mamba]", "size=null", "lengths=[16,32]", "tokens_per_batch=64", "vocab_size=120"]
-SMALL += ["threads=1", "progress=false", "device=cpu"]
+SMALL += ["modes=[tokens]", "threads=1", "progress=false", "device=cpu"]
 
 
 def finished(peak=1e11):

@@ -230,6 +230,7 @@ def sample_point(arch, length, mode="tokens", side=None, *, draw=None, **changes
     if changes.get("status", "ok") != "ok":
         for key in ("seconds", "quartiles", "repeats", "tokens_per_second", "memory", "flops", "peak_share"):
             point[key] = {}
+        point["state_bytes"] = None
     return point | changes
 
 

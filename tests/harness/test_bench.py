@@ -191,7 +191,7 @@ def test_a_study_measures_its_variants_by_what_costs_something(tmp_path):
         "bench": {"lengths": [16], "size": None, "vocab_size": 120},
     }
     config = lengths(compose("compare", []), spec.read(node))
-    mamba, wide = points(config, tmp_path, print)
+    mamba, wide = (point for point in points(config, tmp_path, print) if point.mode == "tokens")
     assert (wide.label, wide.base, wide.spec["node"]["dim"]) == ("wide", "gpt", 32)
     assert (mamba.label, mamba.family) == ("mamba", Family.DECODER)
     plain = lengths(compose("compare", []), spec.read({**node, "archs": ["gpt", "mamba"]}))

@@ -51,7 +51,7 @@ def rows_of(table):
 
 def test_every_table_and_picture_is_there_once(part, drawn):
     assert [table.name.removeprefix("lengths-") for table in part.tables] == [
-        *("train", "read", "decode", "exponents"),
+        *("train", "read", "decode", "peak", "exponents"),
         *(f"crossings-{of}" for of in ("train", "memory", "prefill", "read-memory", "decode", "state")),
     ]
     assert list(drawn) == [f"bench-{of}" for of in ("time", "memory", "state", "prefill", "decode")]

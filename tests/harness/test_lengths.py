@@ -15,11 +15,12 @@ share = st.floats(-6, 6).map(math.exp)
 counts = st.integers(POINTS_NEEDED, len(LENGTHS))
 
 
-def curve(cost, lengths=LENGTHS, noise=0.0, seed=0, quartiles=0.01):
+def curve(cost, lengths=LENGTHS, noise=0.0, seed=0, quartiles=0.01, drift=0.0):
     rng = np.random.default_rng(seed)
     costs = cost(lengths) * np.exp(noise * rng.standard_normal(len(lengths)))
     return Curve.of(
-        (t, c, (c * (1 - quartiles), c * (1 + quartiles)), 9) for t, c in zip(lengths, costs, strict=True)
+        (t, c, (c * (1 - quartiles), c * (1 + quartiles)), 9, drift)
+        for t, c in zip(lengths, costs, strict=True)
     )
 
 
@@ -109,8 +110,8 @@ def test_equally_sure_points_are_fitted_as_scipy_does():
 
 def test_a_point_with_wide_quartiles_weighs_less():
     rows = [(t, t * (2 if t == LENGTHS[-1] else 1), 0.5 if t == LENGTHS[-1] else 0.01) for t in LENGTHS]
-    unsure = Curve.of((t, c, (c * (1 - q), c * (1 + q)), 3) for t, c, q in rows)
-    sure = Curve.of((t, c, None, None) for t, c, _ in rows)
+    unsure = Curve.of((t, c, (c * (1 - q), c * (1 + q)), 3, 0.0) for t, c, q in rows)
+    sure = Curve.of((t, c, None, None, 0.0) for t, c, _ in rows)
     assert abs(exponent(unsure).exponent - 1) < abs(exponent(sure).exponent - 1)
 
 
@@ -137,9 +138,9 @@ def test_noise_that_drowns_the_law_is_not_identified():
 @pytest.mark.parametrize("bad", [(0, 1.0), (128, 0.0), (128, -1.0), (128, math.nan), (128, math.inf)])
 def test_bad_points_are_refused_in_one_line(bad):
     with pytest.raises(ValueError, match="must be a positive number"):
-        Curve.of([(*bad, None, None)])
+        Curve.of([(*bad, None, None, 0.0)])
     with pytest.raises(ValueError, match="one point per length"):
-        Curve.of([(128, 1.0, None, None), (128, 1.0, None, None)])
+        Curve.of([(128, 1.0, None, None, 0.0)] * 2)
 
 
 # -------------------------------------------------------------------------------------------- crossings
@@ -150,7 +151,7 @@ def of_two(one, other, lengths=LENGTHS, noise=0.0, seed=0):
     return crossings(pair)["one", "other"]
 
 
-@given(st.floats(200, 40_000), st.floats(0.3, 1.5), st.floats(0, 0.02), st.integers(0, 99))
+@given(st.floats(200, 40_000), st.floats(0.7, 1.5), st.floats(0, 0.02), st.integers(0, 99))
 def test_a_crossing_inside_the_sweep_is_measured(length, apart, noise, seed):
     found = of_two(lambda t: (t / length) ** (1 + apart), lambda t: t / length, noise=noise, seed=seed)
     (crossing,) = found.crossings
@@ -199,6 +200,50 @@ def test_two_crossings_are_two():
 def test_a_tie_that_flickers_crosses_nowhere_or_once(seed):
     found = of_two(lambda t: t, lambda t: t, noise=0.01, seed=seed)
     assert len([each for each in found.crossings if each.measured]) <= 1
+
+
+def crossed(count, noise, drift=0.0, pairs=200):
+    """The share of pairs of equal cost, in sweeps of so many lengths, that are said to cross.
+
+    drift: that the sweep tolerates, of which it knows.
+    """
+    rng, lengths, said = np.random.default_rng(0), LENGTHS[:count], 0
+    for _ in range(pairs):
+        pair = {}
+        for name in ("one", "other"):
+            off = rng.uniform(-drift, drift, count)
+            costs = lengths**1.3 * np.exp(off + noise * rng.standard_normal(count))
+            rows = zip(lengths, costs, off, strict=True)
+            pair[name] = Curve.of((t, c, None, None, abs(share)) for t, c, share in rows)
+        said += bool(crossings(pair)["one", "other"].crossings)
+    return said / pairs
+
+
+@pytest.mark.parametrize("count", [4, 6, 10])
+@pytest.mark.parametrize("noise", [0.02, 0.04, 0.07, 0.1])
+def test_equal_costs_cross_in_a_twentieth_of_pairs_at_most_whatever_the_noise(count, noise):
+    assert crossed(count, noise) <= 0.05
+
+
+@pytest.mark.parametrize("count", [2, 3, 6, 10])
+def test_nor_do_they_at_the_drift_that_a_sweep_accepts(count):
+    assert crossed(count, 0.02, drift=0.15) <= 0.05
+
+
+def test_a_point_measured_while_the_machine_drifted_weighs_less():
+    off = [(t, t * (1.15 if t == LENGTHS[-1] else 1), 0.15 if t == LENGTHS[-1] else 0.0) for t in LENGTHS]
+    known = Curve.of((t, c, None, None, drift) for t, c, drift in off)
+    unknown = Curve.of((t, c, None, None, 0.0) for t, c, _ in off)
+    assert abs(exponent(known).exponent - 1) < abs(exponent(unknown).exponent - 1)
+
+
+def test_scatter_that_quartiles_do_not_show_widens_errors_and_bends_do_not():
+    noisy = curve(lambda t: t, noise=0.08, seed=3, quartiles=0)
+    assert noisy.widened().errors == pytest.approx(0.08, rel=0.5)
+    steady = curve(lambda t: t**1.5)
+    assert (steady.widened().errors == steady.errors).all()
+    bent = curve(lambda t: np.exp(0.1 * np.log(t) ** 2))
+    assert (bent.widened().errors == bent.errors).all()
 
 
 def test_equal_curves_are_not_told_apart():

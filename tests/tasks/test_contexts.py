@@ -123,7 +123,26 @@ def test_what_positions_do_not_reach_is_none(make, family):
     assert found[named(120)] == pytest.approx(by_hand("test", 120)[0], rel=1e-5)
     assert named(240) not in found["clusters"]
     if family is Family.DECODER:
-        assert list(found["by_position"]) == [str(2**i) for i in range(8)], "up to 134 tokens before"
+        assert list(found["by_position"]) == [str(2**i) for i in range(7)], "up to 127 tokens before"
+
+
+def test_bits_by_position_are_of_the_same_bytes_wherever_positions_end(make):
+    task, model = make(native, Family.DECODER, beyond=[2, 4]), Markov(Family.DECODER, letters())
+    whole = task.evaluate(model, "validation")["by_position"]
+    assert len(whole) == 8
+    for max_len, reached in ((1, 1), (40, 5), (127, 7), (252, 8)):  # of 40 no whole window has place
+        model.max_len = max_len
+        found = task.behind(CONTEXTS, "validation").by_position(model)
+        assert found == pytest.approx(dict(list(whole.items())[:reached]), rel=1e-5)
+
+
+def test_a_training_window_holds_what_is_asked_behind_the_shortest_context(make):
+    changes = {"window": None, "context_bytes": 257, "windows": 1, "quick_windows": 1, "beyond_windows": 8}
+    usual, longer = (make(native, Family.DECODER, beyond=beyond, **changes) for beyond in ((), [2]))
+    needed = max(longer.behind(longer.contexts, split).tokens for split in ("validation", "test"))
+    assert usual.window < needed == longer.window
+    with pytest.raises(ValueError, match=f"less than the {needed} of an evaluation window"):
+        make(native, Family.DECODER, beyond=[2], **changes | {"window": usual.window})
 
 
 def test_every_token_of_a_long_window_counts_at_its_position(make):
