@@ -216,9 +216,9 @@ def test_work_that_is_too_long_ends_the_heavier_and_what_ended_before_is_not_tri
 @pytest.mark.parametrize("arch", ["bert", "gpt", "t5", "mamba"])
 def test_both_counts_of_a_training_steps_memory_agree(tmp_path, arch):
     """At 4,096 tokens and 1M parameters: the allocator's and the operating system's, within a tenth."""
-    lines = [f"archs=[{arch}]", "lengths=[4096]", "tokens_per_batch=4096", "threads=1", "device=cpu"]
+    lines = [f"archs=[{arch}]", "lengths=[4096]", "modes=[tokens]", "threads=1", "device=cpu"]
     for point in points(compose("bench", lines), tmp_path, print):
-        found = measure.child("memory", point.spec, 600.0, None)
+        found = measure.child("memory", {**point.spec, "ended": {}}, 600.0, None)
         assert found["status"] == "ok", found["error"]
         for kind, taken in found["memory"].items():
             if taken["allocator"] > 50e6:
@@ -228,6 +228,7 @@ def test_both_counts_of_a_training_steps_memory_agree(tmp_path, arch):
 
 @pytest.mark.slow
 def test_a_process_that_needs_more_than_its_limit_runs_out_of_memory(tmp_path):
-    lines = ["archs=[gpt]", "lengths=[16384]", "tokens_per_batch=131072", "threads=1", "device=cpu"]
+    lines = ["archs=[gpt]", "lengths=[16384]", "tokens_per_batch=131072", "modes=[tokens]", "threads=1"]
+    lines += ["device=cpu"]
     [point] = points(compose("bench", lines), tmp_path, print)
-    assert measure.child("memory", point.spec, 600.0, 5 * 10**8)["status"] == "out-of-memory"
+    assert measure.child("memory", {**point.spec, "ended": {}}, 600.0, 5 * 10**8)["status"] == "out-of-memory"
