@@ -89,7 +89,7 @@ arch.mixer=s6                           options are chosen with a slash, as in a
 arch.heads=${arch.hedas}                arch.hedas
 results_dir=/dev/null/runs              /dev/null is a file, not a folder
 study_name=../../x                      study_name=../../x: study_name takes the name of a folder
-study_name=/tmp/x                       study_name=/tmp/x: study_name takes the name of a folder
+study_name=/elsewhere/x                 study_name=/elsewhere/x: study_name takes the name of a folder
 study_name=sweep                        study_name=sweep: study_name takes the name of a folder
 study_name=null                         study_name=null: study_name takes the name of a folder
 --config-dir no/such                    --config-dir no/such: no such folder
