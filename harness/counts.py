@@ -32,6 +32,12 @@ def is_count(value: object) -> bool:
     return True
 
 
+def format_length(length: float) -> str:
+    """A length of context as it is called: 16384 is "16k", 1000 stays "1000"."""
+    whole = round(length)
+    return f"{whole // 1024}k" if whole >= 1024 and whole % 1024 == 0 else str(whole)
+
+
 def format_count(count: int) -> str:
     """The shortest exact form: 2000000 is "2M", 1500000 "1.5M", 12345 stays "12345"."""
     for unit in "TGMk":

@@ -31,7 +31,6 @@ from .subject import OTHER
 
 ENDED = ("out-of-memory", "over-time", "failed")  # longer points would end the same way
 MORE = 1.25  # times what was free, from which on a point that ran out of it is tried again
-DRIFT = 0.15  # of the matmul peak from the sweep's median, beyond which a point is measured again
 FEW = 3  # points without which there is no median to drift from
 
 Result = dict[str, Any]

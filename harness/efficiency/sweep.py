@@ -27,6 +27,7 @@ from ..environment import environment
 from ..errors import note, one_line_errors
 from ..lock import holder, run_lock
 from ..record import now
+from ..statistics.lengths import UNSTEADY
 from . import measure, records
 from .device import choose_device
 from .points import Point, points
@@ -121,7 +122,7 @@ class Sweep:
         """Measure those again during which the machine was faster or slower than in the rest."""
         for point, drift in self.drifts():
             old = self.results[point.path]
-            if abs(drift) > records.DRIFT and old["attempts"] <= AGAIN:
+            if abs(drift) > UNSTEADY and old["attempts"] <= AGAIN:
                 total = (self.bar.tasks[self.line].total or 0) + point.weight
                 title = f"{point.title}, again: the machine drifted"
                 self.bar.update(self.line, description=title, total=total, done="")

@@ -8,7 +8,9 @@ from typing import Any
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from .records import DRIFT, failed
+from ..counts import format_length
+from ..statistics.lengths import UNSTEADY
+from .records import failed
 
 MARKS = {
     "out-of-memory": "mem",
@@ -94,17 +96,12 @@ def table(results: Sequence[Result], title: str, work: str, of: Callable[[Result
     out = Table(title=title, box=SIMPLE_HEAD, title_justify="left", padding=0)
     out.add_column("tokens", no_wrap=True)
     for length in lengths:
-        out.add_column(headed(length), justify="right", no_wrap=True)
+        out.add_column(format_length(length), justify="right", no_wrap=True)
     for curve in dict.fromkeys(map(named, results)):
         cells = {result["length"]: cell(result, work, of) for result in results if named(result) == curve}
         if any(cells.values()):
             out.add_row(curve, *(cells.get(length) or "–" for length in lengths))
     return out
-
-
-def headed(length: int) -> str:
-    """16384 is "16k", as lengths of context are called; what is no multiple of 1,024 stands as it is."""
-    return f"{length}" if length % 1024 else f"{length // 1024}k"
 
 
 def named(result: Result) -> str:
@@ -116,13 +113,13 @@ def cell(result: Result, work: str, of: Callable[[Result], str | None]) -> str |
     value = of(result)
     if value is None:
         return MARKS.get(result["ended"].get(work, ""))
-    return f"{value}~" if abs(result["drift"] or 0) > DRIFT else value
+    return f"{value}~" if abs(result["drift"] or 0) > UNSTEADY else value
 
 
 def remarks(results: Sequence[Result]) -> list[str]:
     """What the marks in the tables mean, and why points failed, in a line each."""
     marks = {MARKS[status] for result in results for status in result["ended"].values()}
-    marks |= {"~"} if any(abs(result["drift"] or 0) > DRIFT for result in results) else set()
+    marks |= {"~"} if any(abs(result["drift"] or 0) > UNSTEADY for result in results) else set()
     lines = [f"{mark} {MEANING[mark]}" for mark in MEANING if mark in marks]
     if other := {r["memory_method"] for r in results if "ru_maxrss" in (r["memory_method"] or "")}:
         lines.append(f"memory: {other.pop()}")

@@ -9,6 +9,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
+from ..counts import format_length
+
 
 def length_axis(axes: Axes, lengths: Sequence[int], reach: float | None = None) -> None:
     """A logarithmic axis with ticks at the lengths there are; it ends at `reach`."""
@@ -18,14 +20,8 @@ def length_axis(axes: Axes, lengths: Sequence[int], reach: float | None = None) 
     at = lengths[::-1][::step]
     axes.xaxis.set_major_locator(FixedLocator(at))
     axes.xaxis.set_minor_locator(NullLocator())
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: binary(value)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: format_length(value)))
     axes.set_xlabel("sequence length (tokens)")
-
-
-def binary(length: float) -> str:
-    """ "512", "16k": a length in multiples of 1,024 where it is one."""
-    whole = round(length)
-    return f"{whole // 1024}k" if whole >= 1024 and whole % 1024 == 0 else str(whole)
 
 
 def ticks(low: float, high: float, *, binary: bool, most: int = 7) -> list[float]:

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from ..statistics.lengths import TIE, Crossing, Exponent, Meeting
+from ..statistics.lengths import TIE, UNSTEADY, Crossing, Exponent, Meeting
 from .measures import DECODE, MEMORY, READ, READ_MEMORY, STATE, TRAIN, Measure, Setting
 from .points import STATUSES, Point
 from .quantities import count, size
 from .tables import EMPTY, Cell, Column, Grid
 
 ARCHITECTURE = Column("architecture", number=False)
-UNSTEADY = 0.15  # drift of the machine's speed from which a point is not to be trusted
 
 EXPONENTS = (
     "Exponents are of what one sequence of length T costs: 1 is linear, 2 quadratic. Of a batch that is"
@@ -112,7 +111,8 @@ def _cost_cell(setting: Setting, point: Point | None, timed: Measure, stored: Me
         taken *= point.batch  # what a batch needs, which has to fit
     told = "" if taken is None else size(taken)
     if seconds is None:
-        return EMPTY if point.ok else Cell(STATUSES[point.status], interval=told)
+        status = point.became(timed.works)
+        return EMPTY if status == "ok" else Cell(STATUSES[status], interval=told)
     speed = (1 if timed is DECODE else point.length) / seconds
     note = "unsteady" if point.drift > UNSTEADY else ""
     return Cell(count(speed), speed, note=note, interval=told)
@@ -123,10 +123,11 @@ def _without_result(setting: Setting, timed: Measure, shown: Sequence[Point]) ->
     lines = []
     points = [point for point in shown if not setting.known([point], timed)]
     for point in points:
-        if point.status not in ("ok", "skipped"):
+        status = point.became(timed.works)
+        if status not in ("ok", "skipped"):
             error = f": {point.error}" if point.error else ""
-            lines.append(f"{point.curve} at {point.length:,}: {STATUSES[point.status]}{error}.")
-    if any(point.status == "skipped" for point in points):
+            lines.append(f"{point.curve} at {point.length:,}: {STATUSES[status]}{error}.")
+    if any(point.became(timed.works) == "skipped" for point in points):
         lines.append("Skipped: a shorter length of that curve ended without a result.")
     if any(point.drift > UNSTEADY for point in shown):
         lines.append(

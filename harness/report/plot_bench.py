@@ -180,20 +180,21 @@ def _mark_lost(axes: Axes, setting: Setting, picture: Picture, looks: Mapping[st
     told: list[str] = []
     edge = axes.get_xaxis_transform()  # x in data, y in parts of the axes
     for curve, look in looks.items():
-        points = setting.of(curve, picture.measure)
-        ended = [point for point in points if not (point.ok or setting.known([point], picture.measure))]
+        points, works = setting.of(curve, picture.measure), picture.measure.works
+        lost = [point for point in points if not setting.known([point], picture.measure)]
+        ended = [point for point in lost if point.became(works) != "ok"]
         for point in ended:
             height = 0.97 - 0.06 * len(told)
             axes.plot(
                 point.length, height, "x", color=look.color, markersize=6, transform=edge, clip_on=False
             )
         if ended:
-            first = ended[0]
+            first, status = ended[0], STATUSES[ended[0].became(works)]
             axes.annotate(
-                STATUSES[first.status], (first.length, 0.97 - 0.06 * len(told)), (-6, 0), xycoords=edge,
+                status, (first.length, 0.97 - 0.06 * len(told)), (-6, 0), xycoords=edge,
                 textcoords="offset points", ha="right", va="center", fontsize=7.5, color=look.color,
             )  # fmt: skip
-            told.append(f"{curve} at {first.length:,}: {STATUSES[first.status]}")
+            told.append(f"{curve} at {first.length:,}: {status}")
     return told
 
 

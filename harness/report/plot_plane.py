@@ -10,13 +10,13 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
-from ..counts import format_count, parse_count
+from ..counts import format_count, format_length, parse_count
 from ..metrics import Metric
 from ..statistics.lengths import Curve
 from .drawing import STYLE, Plot, file_stem, finished, legend_above, new_figure
 from .frontier import frontier
 from .labelling import base_of, name_of
-from .length_axes import binary, ticks, trimmed
+from .length_axes import ticks, trimmed
 from .measures import READ, READ_MEMORY, Measure, Setting
 from .palette import Look, looks
 from .quantities import duration, size
@@ -156,6 +156,6 @@ def _panel(axes: Axes, paths: Mapping[str, tuple[Look, list[Place]]], metric: Me
             )  # fmt: skip
         for place in {path[0], path[-1]}:
             axes.annotate(
-                binary(place.number), (place.cost, place.quality), (0, 6), textcoords="offset points",
+                format_length(place.number), (place.cost, place.quality), (0, 6), textcoords="offset points",
                 ha="center", fontsize=7.5, color=look.color,
             )  # fmt: skip

@@ -29,8 +29,9 @@ class Point:
     """What one architecture took at one length.
 
     side    "source" or "target": where an encoder-decoder's length is, the other side being `other` tokens
-    values  times in seconds of one call, by work: train_step, forward, prefill, decode
+    seconds  of one call, by work: train_step, forward, prefill, decode
     spread  their quartiles; repeats: how many calls they are of
+    ended   {work: status} of the kinds of work that were not timed
     memory  bytes above the baseline at the peak of that work: the allocator's or the system's count
     drift   of the machine's speed while it was measured, relative to its sweep
     measured   when: seconds since 1970; without bounds below for what does not say
@@ -47,6 +48,7 @@ class Point:
     setting: str
     status: str
     error: str | None
+    ended: Mapping[str, str]
     seconds: Mapping[str, float]
     spread: Mapping[str, tuple[float, float]]
     repeats: Mapping[str, int]
@@ -62,6 +64,10 @@ class Point:
     @property
     def ok(self) -> bool:
         return self.status == "ok"
+
+    def became(self, works: Sequence[str]) -> str:
+        """The status of that work; of several names for it the first that did not go well counts."""
+        return next((self.ended[work] for work in works if work in self.ended), self.status)
 
     @property
     def curve(self) -> str:
@@ -97,6 +103,7 @@ def read_point(content: Any) -> Point:
         side=_word(content.get("side")),
         other=_whole(content.get("other_length")),
         error=_word(content.get("error")),
+        ended={work: status for work, status in _tree(content.get("ended")) if status in STATUSES},
         seconds=seconds,
         spread={key: (pair[0], pair[1]) for key, pair in _tree(content.get("quartiles")) if _is_pair(pair)},
         repeats={key: int(value) for key, value in _numbers(content.get("repeats")).items()},

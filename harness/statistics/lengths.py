@@ -37,6 +37,7 @@ SPAN = 3.9  # the least factor between first and last length of what is fitted
 STEADY = 0.1  # a change of slope that nobody would call another law
 WIDEST = 1.0  # interval of an exponent from which it is not identified: linear or quadratic, who knows
 DRIFT = 0.02  # standard error, as a share, of what differs between two processes on one machine
+UNSTEADY = 0.15  # of the machine's speed from its median in a sweep: such a point is not to be trusted
 FAR = 1000.0  # times the longest length: nothing is extrapolated beyond
 APART = 3.0  # standard errors: of pairs that cost the same, 5% at most are then said to cross anywhere
 STEPS = 128  # per pair of neighbouring lengths, at which the order of two curves is asked

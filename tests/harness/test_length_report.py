@@ -101,6 +101,22 @@ def test_curves_cross_where_the_laws_do(part):
     assert rows_of(grid_of(part, "crossings-state"))[1]["gpt"].text == "always"
 
 
+def test_a_work_that_ended_alone_is_marked_where_it_is_missing(tmp_path):
+    """A point whose decoding was too slow and whose reading was not: a gap without a word says nothing."""
+    write_points(tmp_path, archs=("gpt", "mamba"))
+    path = tmp_path / "bench" / "gpt-single-8192.json"
+    point = json.loads(path.read_text())
+    del point["seconds"]["decode"]
+    path.write_text(json.dumps(point | {"ended": {"decode": "over-time"}, "error": "120 s"}))
+    (part,) = lengths(collect(tmp_path).points)
+    decoded = {row["architecture"].text: row for row in rows_of(grid_of(part, "decode"))}
+    assert decoded["gpt"]["8,192"].text == "over time"
+    assert "gpt at 8,192: over time: 120 s." in grid_of(part, "decode").lines
+    assert not any("over time" in line for line in grid_of(part, "read").lines)
+    (plot,) = (plot for plot in plots.length_plots(part, ()) if plot.name == "bench-decode")
+    assert "gpt at 8,192: over time" in plot.caption
+
+
 def test_pictures_show_laws_crossings_and_what_has_no_result(drawn):
     for plot in drawn.values():
         assert "var(--ink" in plot.svg
