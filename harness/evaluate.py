@@ -91,12 +91,16 @@ def test(folder: Path) -> None:
 
 
 def test_all(folders: Sequence[Path]) -> int:
-    """`test` every folder; returns 1 where one could not be judged, which is a line on stderr, else 0."""
+    """`test` every folder; returns 1 where one could not be judged, which is a line on stderr, else 0.
+
+    Whatever is wrong with one (damaged weights, too little memory), those behind it are judged.
+    """
     status = 0
     for folder in folders:
         try:
             test(folder)
-        except ValueError as error:
-            print(f"{folder}: not judged on the test split: {one_line(error)}", file=sys.stderr)
+        except Exception as error:
+            kind = "" if isinstance(error, ValueError) else f"{type(error).__name__}: "
+            print(f"{folder}: not judged on the test split: {kind}{one_line(error)}", file=sys.stderr)
             status = 1
     return status

@@ -136,14 +136,17 @@ def sources(config: Mapping[str, Any]) -> dict[str, str]:
     A plugin that is a package counts with all its Python files, since they may import one another; one that
     is a module, with those beside it that it imports.
     """
-    digests = {}
-    for name in sorted({target.split(".")[0] for target in targets_of(config) if is_foreign(target)}):
-        root, files = _module_files(name)
-        sha = hashlib.sha256()
-        for file in files:
-            sha.update(file.relative_to(root).as_posix().encode() + b"\0" + file.read_bytes())
-        digests[name] = sha.hexdigest()
-    return digests
+    names = {target.split(".")[0] for target in targets_of(config) if is_foreign(target)}
+    return {name: source(name) for name in sorted(names)}
+
+
+def source(name: str) -> str:
+    """sha256 of the Python files that make up a top-level module. Raises ValueError where there is none."""
+    root, files = _module_files(name)
+    sha = hashlib.sha256()
+    for file in files:
+        sha.update(file.relative_to(root).as_posix().encode() + b"\0" + file.read_bytes())
+    return sha.hexdigest()
 
 
 def _module_files(name: str) -> tuple[Path, list[Path]]:

@@ -7,6 +7,7 @@ from contextlib import contextmanager, nullcontext
 
 import datasets
 import huggingface_hub as hub
+from datasets.exceptions import DatasetsError
 from huggingface_hub.errors import HfHubHTTPError
 
 PATIENCE = 10.0  # seconds that the hub may take for its first answer
@@ -18,15 +19,22 @@ def read(path: str, name: str | None, split: str, asked: str, missing: str) -> d
     path, name, split: as `datasets.load_dataset` takes them. asked: what the user set, for errors; missing:
     what is said where there is neither a network nor an earlier download.
 
-    Raises ValueError in one line for these, and for what the hub does not have.
+    Raises ValueError in one line for these, for what the hub does not have and for what cannot be read of it.
     """
     try:
         with nullcontext() if reachable(path) else offline():
             return datasets.load_dataset(path, name, split=split)
     except ConnectionError:
         raise ValueError(missing) from None
-    except (ValueError, FileNotFoundError) as error:  # no such dataset, configuration or split
-        raise ValueError(f"{asked}: {str(error).strip().splitlines()[0]}") from None
+    # No such dataset, configuration or split; one that is a script; files that do not fit each other.
+    except (ValueError, FileNotFoundError, RuntimeError, DatasetsError) as error:
+        raise ValueError(f"{asked}: {reason(error)}") from None
+
+
+def reason(error: BaseException) -> str:
+    """The first line of what it says, and of what it was raised from: of damaged files that says more."""
+    told = [str(each).strip() for each in (error, error.__cause__) if each is not None]
+    return ": ".join(text.splitlines()[0] for text in told if text) or type(error).__name__
 
 
 def reachable(path: str) -> bool:

@@ -11,8 +11,6 @@ from typing import Any
 
 import numpy as np
 
-CORPUS_LEVEL = ("chrf", "bleu")
-
 
 def exact(written: Sequence[str], wanted: Sequence[str]) -> np.ndarray:
     """(N,) 1.0 where a text is the wanted one, but for white space around it."""

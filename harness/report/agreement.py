@@ -24,7 +24,9 @@ from rich.console import Console
 from ..counts import format_length
 from ..errors import ConfigError, note, one_line_errors
 from ..sheets import Sheet
+from ..statistics.lengths import UNSTEADY
 from .collect import collect
+from .measures import settings_of
 
 BOUND = 0.1  # by which ratios may differ and be called the same
 
@@ -52,7 +54,8 @@ class Difference:
 
 
 def medians(folder: Path) -> Medians:
-    """Of everything that the points in folder/bench were timed at.
+    """Of everything that the points in folder/bench were timed at, of those that a report shows, the
+    unsteady ones left out.
 
     Raises ConfigError where there is nothing.
     """
@@ -60,13 +63,17 @@ def medians(folder: Path) -> Medians:
         collected = collect(folder)
     except ValueError as error:
         raise ConfigError(str(error)) from None
+    points = [p for each in settings_of(collected.points) for own in each.points.values() for p in own]
+    steady = [point for point in points if point.drift <= UNSTEADY]
     found: dict[Place, dict[str, float]] = {}
-    for point in collected.points:
+    for point in steady:
         for work, seconds in point.seconds.items():
             place = Place(point.setting, point.mode, work, point.length)
             found.setdefault(place, {})[point.curve] = seconds
     for problem in collected.problems:
         note(problem)
+    if unsteady := len(points) - len(steady):
+        note(f"{folder}: {unsteady} unsteady point{'s' if unsteady > 1 else ''} left out, of {len(points)}")
     if not found:
         raise ConfigError(f"{folder} holds no points: make some with archs-bench study_name={folder.name}")
     return found

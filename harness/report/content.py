@@ -178,6 +178,11 @@ def limits(content: Content) -> list[str]:
         "Speed and memory are of this machine and these kernels; another device, or another machine, "
         "may reverse them. Tokens per second count corpus tokens, before the objective."
     )
+    if any(row.folds for row in rows) and any(sweep.entries for sweep in found.sweeps):
+        lines.append(
+            "Where a task has folds, learning rates were chosen on validation examples of the first, which "
+            "are test examples of others: a part of the test set was looked at for that choice."
+        )
     if any((run.get("config") or {}).get("init_from") for run in found.records):
         lines.append(
             "Where runs start from pretrained weights, pretraining may have read the texts of test examples, "

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ..statistics.inference import plural
 from .labelling import name_of
 from .quantities import COST
-from .summary import Comparison, Record, Row, lookup
+from .summary import Comparison, Record, Row, fold_of, lookup
 from .tables import Grid
 
 if TYPE_CHECKING:
@@ -65,6 +65,7 @@ def grid_lines(grid: Grid) -> list[dict[str, Any]]:
 
 def _run_line(row: Row, run: Record) -> dict[str, Any]:
     line = {"kind": "run", "row": row.label, "label": name_of(run), "arch": row.arch, "seed": run.get("seed")}
+    line |= {"fold": fold_of(run)} if row.folds else {}
     line |= {key: run.get(key) for key in ("status", "identity", "name", "study", "error", "asked", "shared")}
     line |= {key: v for key, v in (run.get(row.split) or {}).items() if isinstance(v, int | float | str)}
     return line | {quantity.key: lookup(run, *quantity.path) for quantity in COST}

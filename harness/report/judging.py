@@ -47,9 +47,7 @@ NO_RATE = "no eligible rate"  # the status of what a study could not train: no t
 
 def _groups(rows: Mapping[str, Row], metric: Metric) -> tuple[dict[str, str], dict[str, str]]:
     """({row: words for those it may be compared with}, {words: why none of these can win})."""
-    asked = {
-        name: f"among those that {how}" if (how := given(row, metric)) else "" for name, row in rows.items()
-    }
+    asked = {name: _asked(row, metric) for name, row in rows.items()}
     if (apart := sizes_apart(rows.values())) is None:
         return asked, {}
     places = {name: ", ".join(filter(None, (_at(row), asked[name]))) for name, row in rows.items()}

@@ -48,7 +48,7 @@ class LengthTable:
 
 
 def length_tables(setting: Setting, stem: str) -> list[LengthTable]:
-    """All tables of one setting; those without a number are left out."""
+    """All tables of one setting; those of which nothing was tried are left out."""
     tables = [
         _by_length(setting, TRAIN, MEMORY, "Training step: tokens/s, peak memory", f"{stem}-train"),
         _by_length(setting, READ, READ_MEMORY, "Reading one sequence: tokens/s, peak memory", f"{stem}-read"),

@@ -11,6 +11,7 @@ from .length_tables import LengthTable, length_tables
 from .measures import Setting, settings_of
 from .points import Point
 
+BIASED = ("t5", "alibi")  # in the names of architectures and parts that add a bias by position to scores
 ABOUT = {"processor": "{}", "torch": "torch {}", "threads": "threads: {}"}  # of a point's environment
 
 
@@ -41,6 +42,12 @@ def _remarks(setting: Setting) -> list[str]:
     """What all numbers of a setting have in common."""
     points = [point for own in setting.points.values() for point in own]
     lines = [f"Measured at: {setting.words}."]
+    if setting.left_out:
+        told = ", ".join(f"{number} of {curve}" for curve, number in setting.left_out.items())
+        lines.append(
+            f"Points left out: {told}, measured with other code, settings or kernels than the newest ones "
+            "under that name."
+        )
     if others := sorted({point.other for point in points if point.side and point.other}):
         lines.append(
             "Of an encoder-decoder, source or target has the length, as its name says; the other side has "
@@ -48,8 +55,14 @@ def _remarks(setting: Setting) -> list[str]:
         )
     lines.append(
         "In the pictures, T to some power says how the cost of one sequence grows; a wide line is the part "
-        "that was fitted, a dashed one how it goes on. Rings are where curves cross; a cross has no result."
+        "that was fitted, a dashed one how it goes on. Rings are where curves cross; a cross is where one "
+        "ends without a result."
     )
+    if any(name in f"{point.base} {point.arch}" for point in points for name in BIASED):
+        lines.append(
+            "T5's bias and ALiBi add to every score: outside a window, a table of (T, T) numbers per head is "
+            "built, whose memory is quadratic in length; attention without them takes linear memory."
+        )
     if any(point.family == "encoder" and "train_step" in point.seconds for point in points):
         lines.append(
             "A training step asks for a token at every position, of an encoder too; masked training asks at "

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -51,12 +52,14 @@ MEASURES = (TRAIN, MEMORY, READ, READ_MEMORY, DECODE, STATE)
 class Setting:
     """The points of one setting, which alone may be compared: {(curve, mode): its points by length}.
 
-    count: which memory is read: the allocator's where every point has it, else the system's.
+    count     which memory is read: the allocator's where every point has it, else the system's
+    left_out  {curve: how many points of other models than its newest are not among these}
     """
 
     words: str
     points: Mapping[tuple[str, str], tuple[Point, ...]]
     count: str
+    left_out: Mapping[str, int]
 
     @property
     def curves(self) -> list[str]:
@@ -72,9 +75,11 @@ class Setting:
         return {curve: own[0].arch for (curve, _), own in self.points.items()}
 
     def of(self, curve: str, measure: Measure) -> tuple[Point, ...]:
-        """The points of a curve that the measure reads; none where it is known at no length."""
+        """The points of a curve that the measure reads; none where it is known at no length, unless it was
+        tried: what ended at the first length has no result, and is not left out for it."""
         own = self.points.get((curve, self.modes[measure]), ())
-        return own if self.known(own, measure) else ()
+        tried = any(work in point.ended for point in own for work in measure.works)
+        return own if tried or self.known(own, measure) else ()
 
     def known(self, points: Iterable[Point], measure: Measure) -> bool:
         """Whether the measure is known of any of them."""
@@ -129,17 +134,26 @@ def _spread(
 
 
 def settings_of(points: Iterable[Point]) -> list[Setting]:
-    """The points by setting. Of two of one curve at one length, the one that was measured last counts."""
-    found: dict[str, dict[tuple[str, str], dict[int, Point]]] = {}
+    """The points by setting; of every curve and mode those of the model that was measured last."""
+    found: dict[str, dict[tuple[str, str], list[Point]]] = {}
     for point in points:
-        own = found.setdefault(point.setting, {}).setdefault((point.curve, point.mode), {})
-        known = own.get(point.length)
-        if known is None or (point.measured, point.ok) >= (known.measured, known.ok):
-            own[point.length] = point
-    settings = []
-    for words, curves in found.items():
-        good = [point for own in curves.values() for point in own.values() if point.memory]
-        exact = all("allocator" in kinds for point in good for kinds in point.memory.values())
-        ordered = {key: tuple(own[length] for length in sorted(own)) for key, own in curves.items()}
-        settings.append(Setting(words, ordered, "allocator" if exact else "system"))
-    return settings
+        found.setdefault(point.setting, {}).setdefault((point.curve, point.mode), []).append(point)
+    return [_setting(words, curves) for words, curves in found.items()]
+
+
+def _setting(words: str, curves: Mapping[tuple[str, str], Sequence[Point]]) -> Setting:
+    kept = {key: _newest(own) for key, own in curves.items()}
+    good = [point for own in kept.values() for point in own if point.memory]
+    exact = all("allocator" in kinds for point in good for kinds in point.memory.values())
+    left_out: Counter[str] = Counter()
+    for (curve, mode), own in curves.items():
+        left_out[curve] += sum(point.model != kept[curve, mode][0].model for point in own)
+    return Setting(words, kept, "allocator" if exact else "system", +left_out)
+
+
+def _newest(points: Iterable[Point]) -> tuple[Point, ...]:
+    """One per length, ascending, of the model that was measured last: two models make no curve. Of two of it
+    at one length, too, the one that was measured last."""
+    ordered = sorted(points, key=lambda point: (point.measured, point.ok))
+    own = {point.length: point for point in ordered if point.model == ordered[-1].model}
+    return tuple(own[length] for length in sorted(own))

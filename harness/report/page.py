@@ -15,7 +15,7 @@ from .content import Content, Section, environments, lead, limits
 from .labelling import base_of, leaves, name_of
 from .lengths import Lengths
 from .palette import adaptive, css, styles
-from .summary import SAW, Record
+from .summary import SAW, Record, fold_of
 from .sweep import Sweep
 from .tables import Grid, trials_title
 
@@ -49,7 +49,7 @@ def page(content: Content) -> str:
     """The whole report."""
     loader = jinja2.FileSystemLoader(Path(__file__).parent)
     environment = jinja2.Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    environment.filters |= {"svg": Markup, "yaml": _yaml, "portable": _portable}
+    environment.filters |= {"svg": Markup, "yaml": _yaml, "portable": _portable, "fold": fold_of}
     return environment.get_template("report.html.jinja").render(
         content=content,
         lead=lead(content),
@@ -164,7 +164,7 @@ def _blocks(content: Content) -> Iterable[tuple[str, list[Block]]]:
         yield (
             each.comparison.title,
             [
-                Block(f"{each.stem}-{place}", row.label, colour, row.runs, ("seed",))
+                Block(f"{each.stem}-{place}", row.label, colour, row.runs, _apart(row.runs))
                 for place, (row, colour) in enumerate(zip(rows, colours, strict=True))
             ],
         )
@@ -183,7 +183,7 @@ def _blocks(content: Content) -> Iterable[tuple[str, list[Block]]]:
 
 
 def _apart(runs: Sequence[Record]) -> list[str]:
-    """Keys of the configuration in which the runs of a chosen row differ."""
+    """Keys of the configuration in which the runs of a row differ."""
     flat = [leaves(_portable(run.get("config") or {})) for run in runs]
     keys = dict.fromkeys(key for config in flat for key in config)
     return [key for key in keys if len({str(config.get(key)) for config in flat}) > 1]

@@ -20,7 +20,7 @@ from .judging import judge, mark, shown_what
 from .labelling import shown
 from .layout import Key, Slot, cells_of, key_of, lay_out, ordered
 from .quantities import COST, Quantity
-from .records import Record, is_number
+from .records import Record, is_number, with_axes
 from .selection import COSTS, Selection, full_key
 from .summary import Row
 from .tables import EMPTY, SHARED, Cell, Column, Grid, between, half, is_shared, measure, solved_cell
@@ -50,6 +50,7 @@ def pivot(runs: Sequence[Record], selection: Selection) -> Pivot:
     split = (
         "test" if all(run.get("test") for run in runs if run.get("status") == "completed") else "validation"
     )
+    runs = [with_axes(run, split) for run in runs]
     if costs:
         own = dict.fromkeys(key_of(run, down) for run in runs)
         columns = [Slot(quantity.title, quantity) for quantity in COST]

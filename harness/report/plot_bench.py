@@ -59,7 +59,10 @@ def bench_plots(setting: Setting, stem: str = "bench") -> list[Plot]:
 def _draw(setting: Setting, picture: Picture, stem: str) -> Plot | None:
     costs = setting.costs[picture.measure]
     fits = setting.exponents[picture.measure]
-    shown = [curve for curve in setting.curves if curve in costs][:MOST]
+    tried = [curve for curve in setting.curves if setting.of(curve, picture.measure)]
+    # Where there is not room for all, those with a result come first.
+    marked = sorted(tried, key=lambda curve: curve not in costs)[:MOST]
+    shown = [curve for curve in marked if curve in costs]
     if not shown or max(len(costs[curve]) for curve in shown) < 2:
         return None
     looks = styles(setting.archs)
@@ -80,13 +83,13 @@ def _draw(setting: Setting, picture: Picture, stem: str) -> Plot | None:
             _slope(axes, fits[curve], picture, looks[curve], reach)
     axes.set_xscale("log", base=2)
     axes.set_yscale("log")
-    lost = _mark_lost(axes, setting, picture, {curve: looks[curve] for curve in shown})
+    lost = _mark_lost(axes, setting, picture, {curve: looks[curve] for curve in marked})
     length_axis(axes, setting.lengths, reach)
     _cost_axis(axes, picture)
     named = _mark_crossings(axes, setting, picture, shown)  # at last: names are placed on finished axes
     axes.set_ylabel(picture.axis)
     legend_above(axes)
-    hidden = [curve for curve in setting.curves if curve in costs and curve not in shown]
+    hidden = [curve for curve in tried if curve not in marked]
     caption = _caption(picture, named, lost, hidden)
     return finished(figure, f"{stem}-{picture.name}", picture.title, caption)
 
@@ -176,25 +179,26 @@ def _height(setting: Setting, picture: Picture, curve: str, crossing: Crossing) 
 
 
 def _mark_lost(axes: Axes, setting: Setting, picture: Picture, looks: Mapping[str, Look]) -> list[str]:
-    """Crosses along the upper edge where curves ended without a result; what became of them, in words."""
+    """A cross along the upper edge where a curve ended without a result; what became of them, in words."""
     told: list[str] = []
     edge = axes.get_xaxis_transform()  # x in data, y in parts of the axes
+    works, costs = picture.measure.works, setting.costs[picture.measure]
     for curve, look in looks.items():
-        points, works = setting.of(curve, picture.measure), picture.measure.works
-        lost = [point for point in points if not setting.known([point], picture.measure)]
-        ended = [point for point in lost if point.became(works) != "ok"]
-        for point in ended:
-            height = 0.97 - 0.06 * len(told)
-            axes.plot(
-                point.length, height, "x", color=look.color, markersize=6, transform=edge, clip_on=False
-            )
-        if ended:
-            first, status = ended[0], STATUSES[ended[0].became(works)]
-            axes.annotate(
-                status, (first.length, 0.97 - 0.06 * len(told)), (-6, 0), xycoords=edge,
-                textcoords="offset points", ha="right", va="center", fontsize=7.5, color=look.color,
-            )  # fmt: skip
-            told.append(f"{curve} at {first.length:,}: {status}")
+        lost = [p for p in setting.of(curve, picture.measure) if not setting.known([p], picture.measure)]
+        first = next((point for point in lost if point.became(works) != "ok"), None)
+        if first is None:
+            continue
+        status, at = STATUSES[first.became(works)], (first.length, 0.97 - 0.06 * len(told))
+        name = None if curve in costs else curve  # has no line that would name it
+        axes.plot(
+            *at, "x", color=look.color, markersize=6, linestyle="", transform=edge, clip_on=False, label=name
+        )
+        left = first.length > setting.lengths[0]
+        axes.annotate(
+            status, at, (-6 if left else 6, 0), xycoords=edge, textcoords="offset points",
+            ha="right" if left else "left", va="center", fontsize=7.5, color=look.color,
+        )  # fmt: skip
+        told.append(f"{curve} at {first.length:,}: {status}")
     return told
 
 

@@ -1,26 +1,49 @@
-"""Accuracy against length and against difficulty, from what tasks report apart (accuracy_pairs_8)."""
+"""Accuracy against length and against difficulty, from what tasks report apart (accuracy_pairs_8), or at
+points of both (accuracy_length_128_pairs_8)."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from ..metrics import Metric
-from .drawing import Plot, draw_line, finished, label_axes, mark_missing, new_figure, number_axis, shading
+from .drawing import (
+    Plot,
+    draw_line,
+    file_stem,
+    finished,
+    label_axes,
+    mark_missing,
+    new_figure,
+    number_axis,
+    shading,
+    short,
+)
 from .palette import looks
 from .summary import Comparison, lookup
 
+SIDE_BY_SIDE = 8  # points whose names fit under one plot
+
 
 def parts(comparison: Comparison, metric: Metric, stem: str) -> list[Plot]:
-    """One plot per axis along which `metric` is reported apart, one line per row.
+    """One plot per axis along which `metric` is reported apart, one line per row; and one for points that
+    differ in several numbers, side by side in their order.
 
     A cross below the axis marks a number that a row cannot do: its position table ends before.
     """
     axes = {axis: along for (of, axis), along in comparison.parts.items() if of == metric.key}
     drawn = [_along(comparison, axis, along, stem) for axis, along in axes.items() if len(along) > 1]
+    for (of, names), points in comparison.points.items():
+        if of == metric.key:
+            places = dict(zip(map(float, range(len(points))), points.values(), strict=True))
+            ticks = ["/".join(map(short, at)) for at in points]
+            drawn.append(_along(comparison, "/".join(names), places, stem, ticks))
     return [plot for plot in drawn if plot]
 
 
-def _along(comparison: Comparison, axis: str, along: Mapping[float, Metric], stem: str) -> Plot | None:
+def _along(
+    comparison: Comparison, axis: str, along: Mapping[float, Metric], stem: str, ticks: Sequence[str] = ()
+) -> Plot | None:
+    """ticks: names of the places along the axis, where these are no numbers of it."""
     figure, axes = new_figure()
     solved = comparison.solved_from is not None
     cannot: dict[str, list[float]] = {}
@@ -40,14 +63,20 @@ def _along(comparison: Comparison, axis: str, along: Mapping[float, Metric], ste
         axes.set_ylim(-4, 104)
     title = first.title.split(" at ")[0]
     label_axes(axes, axis, f"{title} ({first.unit})")
-    number_axis(axes, list(along))
-    said = "; ".join(f"{label} cannot do {', '.join(f'{n:g}' for n in of)}" for label, of in cannot.items())
+    if ticks:
+        step = -(-len(ticks) // SIDE_BY_SIDE)
+        axes.set_xticks(list(along)[::step], ticks[::step])
+    else:
+        number_axis(axes, list(along))
+    named = dict(zip(along, ticks or map(short, along), strict=True))
+    said = "; ".join(f"{label} cannot do {', '.join(named[n] for n in of)}" for label, of in cannot.items())
     caption = f"{comparison.title}: {title} against {axis}, {comparison.split} split"
+    caption += f", from left to right {', '.join(ticks)}" if ticks else ""
     caption += shading((len(row.seeds) for row in comparison.rows), solved)
     caption += f"; crosses: {said}, where its positions end before" if said else ""
     return finished(
         figure,
-        f"{stem}-{axis.replace(' ', '-')}",
+        f"{stem}-{file_stem(axis)}",
         f"{title[:1].upper()}{title[1:]} against {axis}",
         caption,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -28,6 +29,11 @@ COSTS = (
     (READ, "time to read a token", duration, True),
     (READ_MEMORY, "memory to read a sequence", size, False),
 )
+LEAST = 2  # lengths that rows share: at one there is no path
+ANSWERS = 0.1  # of all tokens: the share from which on answers are no small part of what is read
+AGAIN = "the context once per scored token"
+BOTH = "the source in its decoder, too"
+MORE = "answers too, which are no small part"
 
 
 class Place(NamedTuple):
@@ -67,13 +73,15 @@ def _plane(
             for row, look in looks(comparison.rows)
             if (path := _path(setting, row, measure, parts, axis, per_token))
         }
-        if len(paths) > 1:
+        at = Counter(place.number for _, path in paths.values() for place in path)
+        if sum(rows > 1 for rows in at.values()) >= LEAST:
             panels.append((title, show, paths))
     if not panels:
         return None
+    unlike = {row.label: why for row in comparison.rows if (why := _read_else(row, axis))}
     figure, axes = new_figure(len(panels))
     for place, (panel, (title, show, paths)) in enumerate(zip(np.atleast_1d(axes), panels, strict=True)):
-        _panel(panel, paths, metric)
+        _panel(panel, paths, metric, unlike)
         panel.set_xscale("log")
         panel.margins(0.1, 0.12)
         panel.xaxis.set_major_locator(FixedLocator(ticks(*panel.get_xlim(), binary=show is size, most=4)))
@@ -90,8 +98,11 @@ def _plane(
         f"{comparison.title}: {metric.title} ({better} is better) against what it costs to read as much, a "
         f"mark per length, the first and the last named in {unit}; filled: at that length no other row is "
         f"better for less. Costs are of the length sweep ({setting.words}), interpolated between its "
-        "lengths; of an encoder-decoder with the length on the source side."
+        "lengths, of one pass; of an encoder-decoder with the length on the source side."
     )
+    drawn = {label for _, _, paths in panels for label in paths}
+    if told := [f"{label} ({why})" for label, why in unlike.items() if label in drawn]:
+        caption += f" Never filled, nor held against others, as these read more for it: {', '.join(told)}."
     title = f"{comparison.task}: quality, cost and length"
     return finished(figure, name, title, caption)
 
@@ -135,10 +146,31 @@ def _tokens_per_byte(row: Row) -> float | None:
     return tokens / read if tokens and read else None
 
 
-def _panel(axes: Axes, paths: Mapping[str, tuple[Look, list[Place]]], metric: Metric) -> None:
+def _read_else(row: Row, axis: str) -> str:
+    """What a row reads to answer, beside the one pass over so many tokens that its cost is of; empty if
+    nothing that matters.
+
+    How much more that costs no sweep has measured.
+    """
+    family = row.runs[0].get("family")
+    if axis == "context bytes":
+        return AGAIN if family == "encoder" else ""
+    if row.asked.startswith("in place"):
+        return BOTH if family == "encoder-decoder" else ""
+    answers, tokens = row.mean("targets"), row.mean("tokens")
+    return "" if answers and tokens and answers < ANSWERS * tokens else MORE
+
+
+def _panel(
+    axes: Axes,
+    paths: Mapping[str, tuple[Look, list[Place]]],
+    metric: Metric,
+    unlike: Mapping[str, str],
+) -> None:
+    """unlike: rows whose cost is not that of their quality; they stay hollow, and no other yields to them."""
     by_number: dict[float, list[tuple[str, Place]]] = {}
     for label, (_, path) in paths.items():
-        for place in path:
+        for place in path if label not in unlike else ():
             by_number.setdefault(place.number, []).append((label, place))
     best = {
         (own[i][0], number)

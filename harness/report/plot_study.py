@@ -152,8 +152,10 @@ def scaling_plot(task: str, fits: Mapping[str, Fit], archs: Mapping[str, str], u
         axes.set_xticks(budgets, [count(tokens) for tokens in budgets])
         axes.margins(x=0.14)
         named_points(axes, ends, [count(n) for n in sorted({p.parameters for p in fit.used})])
-    caption = f"{task}: {unit} against tokens, a mark and a curve per number of parameters, "
-    caption += "L = E + A/N^a + B/D^b"
+    bare = [name for name, fit in shown.items() if not fit.drawable]
+    caption = f"{task}: {unit} against tokens, a mark per number of parameters"
+    caption += " and its curve of L = E + A/N^a + B/D^b" if len(bare) < len(shown) else ""
+    caption += f"; no curve where the law cannot be drawn: {', '.join(bare)}" if bare else ""
     return finished(figure, f"{file_stem(task)}-scaling", f"{task}: loss against size and tokens", caption)
 
 

@@ -29,6 +29,7 @@ class Point:
     """What one architecture took at one length.
 
     side    "source" or "target": where an encoder-decoder's length is, the other side being `other` tokens
+    model   digest of what makes points one curve: another under the same name was built or run otherwise
     seconds  of one call, by work: train_step, forward, prefill, decode
     spread  their quartiles; repeats: how many calls they are of
     ended   {work: status} of the kinds of work that were not timed
@@ -46,6 +47,7 @@ class Point:
     mode: str
     batch: int
     setting: str
+    model: str
     status: str
     error: str | None
     ended: Mapping[str, str]
@@ -102,6 +104,7 @@ def read_point(content: Any) -> Point:
         base=str(content.get("base") or content["arch"]),
         side=_word(content.get("side")),
         other=_whole(content.get("other_length")),
+        model=_word(content.get("model")) or "",
         error=_word(content.get("error")),
         ended={work: status for work, status in _tree(content.get("ended")) if status in STATUSES},
         seconds=seconds,

@@ -6,6 +6,8 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from ..metrics import along_axes
+
 Record = Mapping[str, Any]
 
 SOLVED_OR_NOT = {"mqar": 0.99}  # of records that do not say themselves from where a run has solved its task
@@ -37,6 +39,24 @@ def fold_of(record: Record) -> int | None:
     """Which fold of its task's data a run was tested on; None for a task without folds."""
     fold = lookup(record, "config", "task", "fold")
     return None if fold is None else int(fold)
+
+
+def own_numbers(record: Record) -> dict[str, float]:
+    """{"length": 64, "context bytes": 208}: the numbers of a run's task, by the names of their axes."""
+    own = lookup(record, "config", "task") or {}
+    return {str(key).replace("_", " "): value for key, value in own.items() if is_number(value)}
+
+
+def with_axes(record: Record, split: str) -> Record:
+    """The record with every part that lies along an axis also under the name it would have there alone:
+    "accuracy_length_32" for "accuracy_length_32_pairs_2" where all are of 2 pairs."""
+    values = lookup(record, split) or {}
+    named = {
+        f"{of}_{axis.replace(' ', '_')}_{number:g}": values[key]
+        for (of, axis), along in along_axes(values, own_numbers(record)).items()
+        for number, key in along.items()
+    }
+    return record if named.keys() <= values.keys() else {**record, split: {**named, **values}}
 
 
 def baselines_of(records: Iterable[Record], *place: str) -> dict[str, dict[str, float]]:

@@ -8,7 +8,7 @@ from ..statistics.inference import plural
 from .judging import shown_what
 from .pretraining import SPENT
 from .quantities import COST, count, size
-from .summary import Comparison, Metric
+from .summary import Comparison, Metric, fold_of
 from .sweep import Sweep
 from .tables import SHARED, is_shared
 
@@ -53,6 +53,7 @@ def footer(comparison: Comparison) -> list[str]:
     if folds := comparison.rows[0].folds:
         of = plural(len(folds), "fold")
         lines.append(f"The number of a seed is over {of}, a run each; a seed that lacks one has none.")
+        lines += _over_folds(comparison)
     reasons: dict[str, list[str]] = {}
     for metric in comparison.metrics:
         reasons.setdefault(comparison.verdicts[metric.key].reason, []).append(metric.title)
@@ -62,6 +63,18 @@ def footer(comparison: Comparison) -> list[str]:
     lines += _rules(comparison)
     lines += [f"Not the same for all: {key} ({values})." for key, values in comparison.settings.items()]
     return lines + _without_result(comparison)
+
+
+def _over_folds(comparison: Comparison) -> list[str]:
+    """Which metrics are of all folds as one test set, and which are averaged fold by fold."""
+    told: dict[str, list[str]] = {}
+    for metric in comparison.metrics:
+        rows = [row for row in comparison.rows if row.values(metric.key)]
+        if rows:
+            pooled = all(row.pooled(metric.key) for row in rows)
+            how = "of all folds taken as one test set" if pooled else "the mean of the folds' own values"
+            told.setdefault(how, []).append(metric.title)
+    return [f"{_capital(', '.join(titles))}: {how}." for how, titles in told.items()]
 
 
 def _capital(text: str) -> str:
@@ -78,7 +91,8 @@ def _without_result(comparison: Comparison) -> list[str]:
         for run in row.runs:
             if run.get("status") != "completed":
                 error = f": {run['error']}" if run.get("error") else ""
-                lines.append(f"{row.label}, seed {run.get('seed', '?')}: {run.get('status')}{error}.")
+                which = f"seed {run.get('seed', '?')}" + (f", fold {fold_of(run)}" if row.folds else "")
+                lines.append(f"{row.label}, {which}: {run.get('status')}{error}.")
     more = len(lines) - MOST
     return lines if more <= 0 else [*lines[:MOST], f"And {plural(more, 'run')} more without a result."]
 

@@ -12,8 +12,8 @@ import numpy as np
 
 from ..metrics import METRICS as METRICS
 from ..metrics import Metric as Metric
+from ..metrics import along_axes, scattered
 from ..metrics import metric as metric_named
-from ..metrics import part_of
 from ..statistics.inference import clopper_pearson, t_interval
 from ..statistics.testset import Clusters, clusters_of, interval, joined, mean_of, resample
 from ..statistics.verdict import Verdict
@@ -24,7 +24,7 @@ from .records import baselines_of as baselines_of
 from .records import fold_of as fold_of
 from .records import is_number as is_number
 from .records import lookup as lookup
-from .records import solved_from
+from .records import own_numbers, solved_from
 
 
 @dataclass(frozen=True)
@@ -92,8 +92,8 @@ class Row:
     def values(self, metric: str) -> dict[int, float]:
         """{seed: value} of the runs that were completed and have a finite one.
 
-        With folds, a seed's value is that of all its test sets as one: by clusters where these are known,
-        else the mean over folds. A seed that lacks a fold has none.
+        With folds, a seed's value is that of all its test sets as one: by clusters where these are known
+        (see `pooled`), else the mean over folds. A seed that lacks a fold has none.
         """
         if metric not in self._values:
             self._values[metric] = self._values_of(metric)
@@ -116,6 +116,11 @@ class Row:
         """Of every run, or None where one of them has none, as on validation."""
         found = [clusters_of(run.get("test"), metric) for run in runs if self.split == "test"]
         return [each for each in found if each] if found and all(found) else None
+
+    def pooled(self, metric: str) -> bool:
+        """Whether its folds count as one test set, rather than as values that are averaged: so where every
+        run of a seed with a value tells the metric by clusters."""
+        return all(self._clusters(self._by_seed[seed], metric) for seed in self.values(metric))
 
     def clusters(self, metric: str) -> Clusters | None:
         """The test set's clusters, seeds averaged and folds joined; None where they are not all known."""
@@ -222,11 +227,20 @@ class Comparison:
     @cached_property
     def parts(self) -> dict[tuple[str, str], dict[float, Metric]]:
         """{(metric, axis): {number: metric}}: what is reported apart, such as accuracy by length."""
-        found: dict[tuple[str, str], dict[float, Metric]] = {}
-        for key in self._keys:
-            if (part := part_of(key)) and (metric := metric_named(key)):
-                found.setdefault(part[:2], {})[part[2]] = metric
-        return {axis: dict(sorted(by_number.items())) for axis, by_number in found.items()}
+        found = along_axes(self._keys, own_numbers(self.rows[0].runs[0]))
+        return {
+            axis: {number: metric for number, key in sorted(along.items()) if (metric := metric_named(key))}
+            for axis, along in found.items()
+        }
+
+    @cached_property
+    def points(self) -> dict[tuple[str, tuple[str, ...]], dict[tuple[float, ...], Metric]]:
+        """{(metric, axes): {numbers: metric}}: what is reported apart and differs in several numbers, such as
+        accuracy by length and pairs."""
+        return {
+            axes: {at: metric for at, key in sorted(points.items()) if (metric := metric_named(key))}
+            for axes, points in scattered(self._keys).items()
+        }
 
     @cached_property
     def judged(self) -> list[Metric]:

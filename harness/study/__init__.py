@@ -31,9 +31,10 @@ from rich.progress import Progress
 
 from .. import record, report
 from ..compose import compose
+from ..counts import parse_count
 from ..diagnose import parse
 from ..efficiency.points import points
-from ..efficiency.records import failed
+from ..efficiency.records import failed, holds, known
 from ..efficiency.sweep import sweep
 from ..efficiency.table import remarks
 from ..efficiency.variants import heeds
@@ -43,6 +44,7 @@ from ..strict import as_dict
 from ..studies import NAME
 from ..supervise import POLL, environment
 from . import estimate, expand, launch, spec
+from .estimate import Line
 from .spec import Study
 from .stages import Stages
 
@@ -54,8 +56,8 @@ def run(config: DictConfig) -> int:
     """Run config.study and write its report; returns 0 if every run completed and no point failed, else 1."""
     console = Console(stderr=True)
     with one_line_errors():
-        stages, study, folder = prepared(config, console)
-        todo = stages.estimate()
+        stages, study, folder, further = prepared(config, console)
+        todo = stages.estimate(further)
     console.print(f"[bold]{study.title}[/bold] · {folder}", highlight=False)
     if todo:
         console.print(estimate.table(todo, stages.at_once))
@@ -75,8 +77,9 @@ def run(config: DictConfig) -> int:
     return 0 if ended and judged and measured and stages.whole() else 1
 
 
-def prepared(config: DictConfig, console: Console) -> tuple[Stages, Study, Path]:
-    """The study, checked as far as it can be before any work. Raises ValueError."""
+def prepared(config: DictConfig, console: Console) -> tuple[Stages, Study, Path, list[Line]]:
+    """The study, checked as far as it can be before any work, its folder, and what is left to do besides
+    runs. Raises ValueError."""
     typed = launch.job_overrides()
     node = as_dict(config.study, resolve=True)
     study = spec.read(node, config.scale, typed)
@@ -87,9 +90,8 @@ def prepared(config: DictConfig, console: Console) -> tuple[Stages, Study, Path]
         raise ConfigError(f"study_name={name}: study_name takes {NAME.wanted}")
     expansion = expand.Expansion(study, user, name, expand.folded(study, user))
     folder = Path(config.results_dir) / name
-    if study.bench is not None:
-        points(lengths(config, study), folder / "bench", note)
-    return Stages(expansion, folder, config, console), study, folder
+    further = [] if study.bench is None else unmeasured(lengths(config, study), folder)
+    return Stages(expansion, folder, config, console), study, folder, further
 
 
 def test(folders: Sequence[Path], at_once: int, threads: int | None, *, progress: bool) -> bool:
@@ -120,6 +122,19 @@ def bench(config: DictConfig, folder: Path, console: Console) -> bool:
     for line in remarks(results):
         console.print(line, markup=False, highlight=False)
     return not any(map(failed, results))
+
+
+def unmeasured(config: DictConfig, folder: Path) -> list[Line]:
+    """The line of the estimate about the points of a bench that have no result; [] where all have one.
+
+    Nothing is measured for it: a point that ran out of memory counts as done, however much is free now.
+    """
+    asked = points(config, folder / "bench", note)
+    memory = None if config.memory is None else parse_count(config.memory)
+    limits = {"seconds": config.seconds_per_point, "memory": memory}
+    left = [point for point in asked if not holds(known(point), limits, lambda: None)]
+    seconds = sum(point.weight for point in left if point.beyond is None)
+    return [Line("bench", "points", len(asked), len(left), 0, 0, seconds, rough=True)] if left else []
 
 
 def lengths(config: DictConfig, study: Study) -> DictConfig:

@@ -1,4 +1,5 @@
-"""What a study will cost, before it starts: runs, tokens, FLOPs and time by stage and task."""
+"""What a study will cost, before it starts: runs, tokens, FLOPs and time by stage and task, then the time of
+the test split and of the bench."""
 
 from __future__ import annotations
 
@@ -11,7 +12,9 @@ from rich.table import Table
 from ..counts import format_count
 from ..plan import Plan
 from .expand import Job
-from .speed import Speed
+from .speed import Speed, asked
+
+TRAINING = ("sweep", "final")  # the stages that are made of runs
 
 
 @dataclass(frozen=True)
@@ -26,7 +29,8 @@ class Cost:
 
 @dataclass(frozen=True)
 class Line:
-    """One line of the estimate. runs: of the stage; todo: those without a result, whose cost the rest is."""
+    """One line of the estimate. runs: of the stage (of a bench its points); todo: those without a result,
+    whose cost the rest is; rough: whether nothing was timed for it."""
 
     stage: str
     task: str
@@ -35,22 +39,34 @@ class Line:
     tokens: float
     flops: float
     seconds: float
+    rough: bool = False
 
 
-def cost(planned: Plan, speed: Speed) -> Cost:
-    """The cost of a run at its speed; under a budget of seconds the tokens follow from it."""
+def cost(planned: Plan, speed: Speed, *, test: bool) -> Cost:
+    """The cost of a run at its speed; under a budget of seconds the tokens follow from it.
+
+    test: whether it is to be judged on the test split, which may be larger than that of validation.
+    """
     step = planned.per_step
     if planned.steps is None:
         steps, training = planned.budget.amount * speed.tokens_per_second / step.tokens, planned.budget.amount
     else:
         steps, training = planned.steps, planned.steps * step.tokens / speed.tokens_per_second
-    return Cost(steps * step.tokens, steps * step.flops, training + speed.around, speed.full)
+    judging = speed.full * asked(planned, "test") / asked(planned, "validation") if test else 0.0
+    return Cost(steps * step.tokens, steps * step.flops, training + speed.around, judging)
 
 
 def lines(
-    jobs: Sequence[Job], todo: Sequence[bool], costs: Mapping[object, Cost], at_once: int, test: bool
+    jobs: Sequence[Job],
+    todo: Sequence[bool],
+    untested: Sequence[bool],
+    costs: Mapping[object, Cost],
+    at_once: int,
 ) -> list[Line]:
-    """The estimate by stage and task, in the order of `jobs`; the time is divided by the runs at once."""
+    """The estimate by stage and task, in the order of `jobs`; the time is divided by the runs at once.
+
+    untested: of each job whether the test split is still to be read for it.
+    """
     found = []
     for stage, task in dict.fromkeys((job.stage, job.task) for job in jobs):
         here = [
@@ -62,26 +78,29 @@ def lines(
         seconds = sum(each.seconds for each in left) / at_once
         amounts = sum(each.tokens for each in left), sum(each.flops for each in left)
         found.append(Line(stage, task, len(here), len(left), *amounts, seconds))
-    finals = [
-        costs[job.shape] for job, undone in zip(jobs, todo, strict=True) if job.stage == "final" and undone
-    ]
-    if test and finals:
-        seconds = sum(each.test_seconds for each in finals) / at_once
-        found.append(Line("test", "all", len(finals), len(finals), 0, 0, seconds))
+    unread = [costs[job.shape].test_seconds for job, left in zip(jobs, untested, strict=True) if left]
+    if unread:
+        finals = sum(job.stage == "final" for job in jobs)
+        found.append(Line("test", "all", finals, len(unread), 0, 0, sum(unread) / at_once))
     return found
 
 
 def table(found: Sequence[Line], at_once: int) -> Table:
     aside = "" if at_once == 1 else f", {at_once} runs at a time"
+    rough = any(line.rough for line in found)
     shown = Table(
-        title=f"estimate, from a few steps on this machine{aside}", box=SIMPLE_HEAD, title_justify="left"
+        title=f"estimate, from a few steps on this machine{aside}",
+        caption="~ rough, from the number of operations alone" if rough else None,
+        box=SIMPLE_HEAD,
+        title_justify="left",
+        caption_justify="left",
     )
     for heading in ("stage", "task", "runs", "to do", "tokens", "FLOPs", "time"):
         shown.add_column(heading, justify="left" if heading in ("stage", "task") else "right")
     for line in found:
         shown.add_row(line.stage, line.task, *_amounts(line))
     if len(found) > 1:
-        trained = [line for line in found if line.stage != "test"]
+        trained = [line for line in found if line.stage in TRAINING]
         total = Line(
             "all",
             "",
@@ -90,6 +109,7 @@ def table(found: Sequence[Line], at_once: int) -> Table:
             sum(line.tokens for line in found),
             sum(line.flops for line in found),
             sum(line.seconds for line in found),
+            rough,
         )
         shown.add_section()
         shown.add_row("all", "", *_amounts(total))
@@ -98,7 +118,7 @@ def table(found: Sequence[Line], at_once: int) -> Table:
 
 def _amounts(line: Line) -> list[str]:
     spent = [rounded(line.tokens), f"{line.flops:.1e}"] if line.tokens else ["–", "–"]
-    return [str(line.runs), str(line.todo), *spent, duration(line.seconds)]
+    return [str(line.runs), str(line.todo), *spent, "~ " * line.rough + duration(line.seconds)]
 
 
 def rounded(count: float) -> str:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,7 +26,7 @@ from .. import record
 from ..lock import holder
 from ..plan import Plan
 from ..supervise import SAID
-from .estimate import duration
+from .estimate import TRAINING, Line, duration
 from .expand import Job
 
 POLL = 1.0  # seconds between looks
@@ -96,13 +97,57 @@ def last_rows(folder: Path) -> list[dict[str, Any]]:
     return rows
 
 
+@dataclass(frozen=True)
+class Rest:
+    """A study beside the runs that are watched. ended: of its runs, by status; waiting: those of later
+    levels. before, after: estimated seconds of what is done, and of what comes later, tests and bench
+    included."""
+
+    ended: Counter[str]
+    waiting: int
+    before: float
+    after: float
+
+
+class Standing:
+    """A study on its way, level by level: how what is behind has ended, and what is ahead.
+
+    lines: the estimate. results: how runs that are there already ended, by (stage, task).
+    """
+
+    def __init__(self, lines: Sequence[Line], results: Mapping[tuple[str, str], Counter[str]]) -> None:
+        self.ahead = {(line.stage, line.task): line for line in lines}
+        self.results = dict(results)
+        self.behind: Counter[str] = Counter()
+        self.spent = 0.0
+
+    def reach(self, stage: str, tasks: Iterable[str], settled: Iterable[str]) -> Rest:
+        """What is beside the work of a level. settled: statuses of its runs that are left as they are."""
+        for task in tasks:
+            self.ahead.pop((stage, task), None)
+            self.results.pop((stage, task), None)
+        self.behind.update(settled)
+        later = self.ahead.values()
+        return Rest(
+            sum(self.results.values(), Counter(self.behind)),
+            sum(line.todo for line in later if line.stage in TRAINING),
+            self.spent,
+            sum(line.seconds for line in later),
+        )
+
+    def past(self, statuses: Iterable[str], seconds: float) -> None:
+        """The work of a level is over: how its runs ended, and what they were estimated to take."""
+        self.behind.update(statuses)
+        self.spent += seconds
+
+
 class Progress:
-    """The runs of one stage while they are executed."""
+    """The runs of one level of a study while they are executed, and where the whole of it stands."""
 
     def __init__(
-        self, stage: str, runs: Sequence[Watched], skipped: int, at_once: int, console: Console
+        self, stage: str, runs: Sequence[Watched], rest: Rest, at_once: int, console: Console
     ) -> None:
-        self.stage, self.runs, self.skipped, self.at_once = stage, runs, skipped, at_once
+        self.stage, self.runs, self.rest, self.at_once = stage, runs, rest, at_once
         self.console = console
         self.started = time.monotonic()
         self.over = threading.Event()
@@ -114,38 +159,48 @@ class Progress:
                 self._say(run)
 
     def _say(self, run: Watched) -> None:
-        text = f"  {self.count(ended=True)}/{len(self.runs)} {run.job.title}: {run.status}"
+        text = f"  {self.ended().total()}/{self.total()} {run.job.title}: {run.status}"
         if run.status == "completed":
             text += f", {run.metric}" if run.metric else ""
-            text += f" ({duration(self.left())} left)" if self.count(ended=False) else ""
+            text += f" ({duration(self.left())} left)" if self.left() else ""
         else:
             error = record.read_record(run.plan.folder)["error"]
             text += f": {error}" if error else ""
             text += f" (see {run.plan.folder / SAID})" if run.status == "failed" else ""
         self.console.print(text, markup=False, highlight=False, soft_wrap=True)
 
-    def count(self, *, ended: bool) -> int:
-        return sum((run.status is not None) == ended for run in self.runs)
+    def ended(self) -> Counter[str]:
+        """How many runs of the study came to which end."""
+        return self.rest.ended + Counter(run.status for run in self.runs if run.status is not None)
+
+    def total(self) -> int:
+        """Runs of the study."""
+        return self.rest.ended.total() + len(self.runs) + self.rest.waiting
+
+    def seconds(self) -> tuple[float, float]:
+        """What the watched runs were estimated to take, one after another: of what is done, and in all."""
+        return sum(run.seconds * run.share for run in self.runs), sum(run.seconds for run in self.runs)
 
     def left(self) -> float:
-        """Seconds until the last run ends: what was estimated, corrected by what has been seen so far."""
-        whole = sum(run.seconds for run in self.runs)
-        done = sum(run.seconds * run.share for run in self.runs)
+        """Seconds until the study ends: what was estimated, corrected by what has been seen so far."""
+        done, whole = self.seconds()
         spent = time.monotonic() - self.started
         pace = done / spent if done > 0.05 * whole else self.at_once  # estimated seconds per second
-        return (whole - done) / max(pace, 1e-9)
+        return (whole - done + self.rest.after * self.at_once) / max(pace, 1e-9)
+
+    def share(self) -> float:
+        """How much of what this command does is done, by estimated time."""
+        done, whole = (seconds / self.at_once for seconds in self.seconds())
+        before, after = self.rest.before, self.rest.after
+        return (before + done) / max(before + whole + after, 1e-9)
 
     def __rich__(self) -> Group:
-        states = [run.status for run in self.runs if run.status is not None]
-        counts = [f"{states.count('completed')} done", f"{sum(run.running for run in self.runs)} running"]
-        bad = len(states) - states.count("completed")
-        counts += [f"{bad} not well"] if bad else []
-        counts += [f"{self.skipped} skipped"] if self.skipped else []
-        share = sum(run.share * run.seconds for run in self.runs) / max(
-            1e-9, sum(run.seconds for run in self.runs)
-        )
+        ended = self.ended()
+        where = f"{self.stage}, {ended.total()} of all {self.total()} runs"
+        counts = [f"{ended.pop('completed', 0)} done", f"{sum(run.running for run in self.runs)} running"]
+        counts += [f"{count} {status}" for status, count in sorted(ended.items())]
+        head = f"{where}: {' · '.join(counts)} · {duration(self.left())} left"
         grid = Table.grid(padding=(0, 1))
-        head = f"{self.stage} of {len(self.runs)}: {' · '.join(counts)} · {duration(self.left())} left"
         for run in self.runs:
             if run.running:
                 grid.add_row(
@@ -154,7 +209,7 @@ class Progress:
                     Text(f"{run.share:4.0%} {run.metric}", no_wrap=True),
                 )
         whole = Table.grid(expand=True)
-        whole.add_row(ProgressBar(total=1.0, completed=share))
+        whole.add_row(ProgressBar(total=1.0, completed=self.share()))
         return Group(Text(head, style="bold"), whole, grid)
 
     def _poll(self, live: Live | None) -> None:

@@ -18,6 +18,9 @@ from typing import Any
 import lightning as L
 from omegaconf import DictConfig, OmegaConf
 
+from tasks.language import LanguageTask
+from tasks.supervised import SupervisedTask
+
 from .. import record
 from ..environment import processor
 from ..fit import Run
@@ -26,6 +29,7 @@ from ..module import Training
 from ..plan import Plan, plan
 from ..supervise import environment
 
+VERSION = 2  # of what is remembered
 SECONDS = 1.0  # of timed steps, after the first one
 LONGEST = 10.0  # seconds that are spent on slow steps
 STARTUP = 6.0  # seconds from a child's start to its first step, where no child was timed
@@ -43,7 +47,7 @@ STEP = (
 @dataclass(frozen=True)
 class Speed:
     """tokens_per_second: in training. around: seconds of a run that are not training: starting, validations,
-    the full one at the end. full: seconds of one full pass over the examples of a split."""
+    the full one at the end. full: seconds of that one."""
 
     tokens_per_second: float
     around: float
@@ -53,7 +57,7 @@ class Speed:
 def shape(config: Mapping[str, Any], threads: int | None, machine: str) -> str:
     """What runs share that are equally fast."""
     told = {key: value for key, value in relevant(config) if not key.startswith(STEP)}
-    text = json.dumps([canonical(told), threads, machine], sort_keys=True)
+    text = json.dumps([VERSION, canonical(told), threads, machine], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
@@ -146,7 +150,7 @@ def measure(config: Any, scratch: Path) -> Speed:
     planned = plan(config)
     trial = Sample(planned, scratch)
     trial.fit()
-    full = trial.quick * full_passes(planned.config["task"])
+    full = trial.quick * asked(planned, "validation") / asked(planned, "validation", quick=True)
     along = trial.quick * int(planned.config["evaluations"])
     pace = planned.per_step.tokens / fast(trial.laps.seconds())
     return Speed(pace, along + full, full)
@@ -157,12 +161,29 @@ def fast(seconds: Sequence[float]) -> float:
     return statistics.quantiles(seconds, n=4, method="inclusive")[0] if len(seconds) > 1 else seconds[0]
 
 
-def full_passes(task: Mapping[str, Any]) -> float:
-    """How many quick validations a full one costs, from the sizes that the task's configuration names."""
-    for quick, full in (("quick_examples", "validation_examples"), ("quick_windows", "windows")):
-        if task.get(quick) and task.get(full):
-            return float(task[full]) / float(task[quick])
-    return 1.0
+def asked(planned: Plan, split: str, *, quick: bool = False) -> float:
+    """How much a model reads in an evaluation on a split, beside another evaluation of the same run: tokens
+    of examples, or windows of text; of a task of another kind, always as much."""
+    task, end = planned.task, planned.outline.max_len
+    if isinstance(task, LanguageTask):
+        return windows(task, planned.config["task"], quick=quick)
+    if not isinstance(task, SupervisedTask):
+        return 1.0
+    examples = task.examples(split)
+    if quick:
+        return float(task.quick(examples).tokens)
+    further = [part for part in task.further(split).values() if end is None or task.positions(part) <= end]
+    return float(sum(part.tokens for part in (examples, *further)))
+
+
+def windows(task: LanguageTask, config: Mapping[str, Any], *, quick: bool) -> float:
+    """Windows of an evaluation, the longer ones by their length."""
+    if quick:
+        return float(task.quick_windows)
+    first, *longer = task.contexts
+    times = sum(task.contexts) / first if longer else 0.0
+    # Half: the others are both continued and filled in, these are continued alone.
+    return float(config.get("windows", task.quick_windows)) + task.beyond_windows * times / 2
 
 
 class Laps(L.Callback):

@@ -6,7 +6,8 @@ holds that of the run it starts from, so it can be planned when that one has fin
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
@@ -18,10 +19,12 @@ from rich.progress import track
 
 from .. import record, replaced
 from ..errors import ConfigError
+from ..evaluate import TEST
 from ..plan import Plan, plan
 from ..starting import differences
 from ..supervise import FAILURES_ALLOWED
 from . import estimate, launch, progress, selection
+from .estimate import Cost
 from .expand import Axes, Expansion, Job, composed
 from .selection import Choice, Trial
 from .spec import order, swept, tried
@@ -46,11 +49,12 @@ class Stages:
         self.trials: list[Trial] = []
         self.choices: list[Choice] = []
         self.seconds: dict[object, float] = {}  # estimated, by shape of job
+        self.standing = progress.Standing((), {})
 
     # ------------------------------------------------------------------------------- before the work
 
-    def estimate(self) -> list[estimate.Line]:
-        """What is left to do and what it will take; [] where nothing is.
+    def estimate(self, further: Sequence[estimate.Line]) -> list[estimate.Line]:
+        """What is left to do and what it will take; [] where nothing is. further: what is left besides runs.
 
         Every run is composed and planned, so that whatever cannot be run is refused here. Where rates are
         still to be chosen, the first of the grid stands in: it makes no difference to the cost.
@@ -59,26 +63,41 @@ class Stages:
         rates = {**self.stand_ins(), **self.rates}
         jobs = [job for name in self.names("sweep") for job in self.expansion.trials(name, rates)]
         jobs += [job for name in self.names("final") for job in self.expansion.finals(name, rates)]
-        known, todo = Known(Path(self.config.cache_dir), self.threads), []
+        todo: list[bool] = []
+        untested: list[bool] = []
         shapes: dict[object, Job] = {}
+        results: dict[tuple[str, str], Counter[str]] = {}
         for job in self.tracked(jobs):
             settled = self.startable(job)
             job = job if settled else self.alone(job)
             launch.check_seconds(self.plan(job).config["budget"]["kind"], job.task)
             shapes.setdefault(job.shape, job)
-            todo.append(not settled or self.status(job) not in RESULTS)
+            status = self.status(job) if settled else None
+            todo.append(status not in RESULTS)
+            untested.append(self.is_judged(job) and (todo[-1] or self.is_unread(job)))
+            if not todo[-1]:
+                results.setdefault((job.stage, job.task), Counter()).update([str(status)])
         self.refuse_twins(job for job in jobs if self.startable(job))
-        if not any(todo):
-            return []
+        work = [any(left) for left in zip(todo, untested, strict=True)]
+        if not any(work):
+            return list(further)
+        shapes = {job.shape: shapes[job.shape] for job, left in zip(jobs, work, strict=True) if left}
+        costs = self.costs(shapes)
+        self.seconds = {shape: cost.seconds for shape, cost in costs.items()}
+        found = [*estimate.lines(jobs, todo, untested, costs, self.at_once), *further]
+        self.standing = progress.Standing(found, results)
+        return found
+
+    def costs(self, shapes: Mapping[Any, Job]) -> dict[object, Cost]:
+        """The cost of a run of each shape, given one of it; timed where nothing is known about it yet."""
+        known = Known(Path(self.config.cache_dir), self.threads)
         known.learn(self.folder)
-        shapes = {job.shape: shapes[job.shape] for job, left in zip(jobs, todo, strict=True) if left}
         with self.console.status("timing a few steps of each kind of run"):
             known.measure(
                 {known.key(self.plan(job)): composed(job, known=self.configs) for job in shapes.values()}
             )
-        costs = {shape: estimate.cost(self.plan(job), known[self.plan(job)]) for shape, job in shapes.items()}
-        self.seconds = {shape: cost.seconds for shape, cost in costs.items()}
-        return estimate.lines(jobs, todo, costs, self.at_once, self.study.test)
+        plans = {shape: (self.plan(job), self.is_judged(job)) for shape, job in shapes.items()}
+        return {shape: estimate.cost(own, known[own], test=judged) for shape, (own, judged) in plans.items()}
 
     def alone(self, job: Job) -> Job:
         """A job whose start is yet to be trained, as one that starts from nothing: it costs the same.
@@ -142,7 +161,7 @@ class Stages:
         for level in self.levels("sweep"):
             jobs = [job for name in level for job in self.expansion.trials(name, self.rates)]
             if execute:
-                self.execute("sweep", jobs)
+                self.execute("sweep", level, jobs)
             if not all(self.has_ended(job) for job in jobs):
                 return False
             self.choose(level, jobs)
@@ -177,7 +196,7 @@ class Stages:
         ended = True
         for level in self.levels("final"):
             jobs = [job for name in level for job in self.expansion.finals(name, self.rates)]
-            self.execute("final", jobs)
+            self.execute("final", level, jobs)
             ended = all(self.has_ended(job) for job in jobs)
             if not ended:
                 break
@@ -185,16 +204,22 @@ class Stages:
             replaced.write(self.folder, [self.plan(job) for job in self.finals() if self.startable(job)])
         return ended
 
-    def execute(self, stage: str, jobs: Sequence[Job]) -> None:
+    def execute(self, stage: str, level: Sequence[str], jobs: Sequence[Job]) -> None:
         """Run what has no result yet of one level."""
-        watched = [
-            progress.Watched(job, self.plan(job), self.seconds.get(job.shape, 1.0))
-            for job in jobs
-            if self.startable(job) and not self.is_settled(job)
-        ]
-        if not watched:
-            return
-        display = progress.Progress(stage, watched, len(jobs) - len(watched), self.at_once, self.console)
+        able = [job for job in jobs if self.startable(job)]
+        todo = [job for job in able if not self.is_settled(job)]
+        left = set(todo)
+        settled = [str(self.status(job)) for job in able if job not in left]
+        rest = self.standing.reach(stage, level, settled)
+        if todo:
+            self.work(stage, todo, rest)
+            seconds = sum(self.estimated(job) for job in todo) / self.at_once
+            self.standing.past([self.status(job) or "not begun" for job in todo], seconds)
+
+    def work(self, stage: str, jobs: Sequence[Job], rest: progress.Rest) -> None:
+        """Run jobs that can start, showing how far they are and the study with them."""
+        watched = [progress.Watched(job, self.plan(job), self.estimated(job)) for job in jobs]
+        display = progress.Progress(stage, watched, rest, self.at_once, self.console)
         with progress.shown(display, self.config.progress):
             ended = launch.launch(self.config, [self.lines(run.job) for run in watched])
         for run, end in zip(watched, ended, strict=True):
@@ -202,6 +227,10 @@ class Stages:
                 self.console.print(f"  {run.job.title}: {end.status}", markup=False, highlight=False)
             if end.said:
                 self.console.print(end.said, markup=False, highlight=False, soft_wrap=True)
+
+    def estimated(self, job: Job) -> float:
+        """Seconds that a run will take, about."""
+        return self.seconds.get(job.shape, 1.0)
 
     def lines(self, job: Job) -> list[str]:
         return launch.job_lines(job.overrides, job.title, self.threads, self.start(job))
@@ -234,6 +263,14 @@ class Stages:
             self.console.print(text, markup=False, highlight=False, soft_wrap=True)
             return True
         return status in RESULTS
+
+    def is_judged(self, job: Job) -> bool:
+        """Whether the study reads the test split for it, once it has completed."""
+        return self.study.test and job.stage == "final"
+
+    def is_unread(self, job: Job) -> bool:
+        """Whether it has completed, and the test split was not read for it yet."""
+        return self.status(job) == "completed" and not (self.plan(job).folder / TEST).exists()
 
     def failures(self, job: Job) -> int:
         """How often the job broke down or was killed."""

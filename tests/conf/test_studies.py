@@ -67,6 +67,14 @@ def test_every_run_of_a_study_can_be_planned(name, corpus_files, tmp_path):
         assert planned.steps >= 20, job.title
 
 
+@pytest.mark.parametrize("scale", [scale for name, scale in SCALED if name == "mechanistic"])
+def test_the_mechanistic_frame_has_two_layers_at_every_scale(scale):
+    jobs = {job.label: job for job in kinds("mechanistic", scale)[1]}
+    for job in jobs.values():
+        node = plan(composed(job)).arch.node
+        assert (node["depth"], node.get("decoder_depth") or 2) == (2, 2), job.title
+
+
 def test_the_studies_that_answer_the_known_questions_are_there():
     names = {path.stem for path in FILES}
     assert names >= {

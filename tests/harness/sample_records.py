@@ -211,7 +211,8 @@ def sample_point(arch, length, mode="tokens", side=None, *, draw=None, **changes
     memory = batch * length * (90_000 if arch == "mamba" else 50_000 + (4 * length if arch == "t5" else 0))
     point = {
         "arch": arch, "base": arch, "family": family, "side": side, "length": length, "mode": mode,
-        "batch": batch, "setting": SETTING, "status": "ok", "error": None, "seconds": seconds,
+        "batch": batch, "setting": SETTING, "model": "0123abcd", "status": "ok", "error": None,
+        "ended": {}, "seconds": seconds,
         "quartiles": {work: [0.99 * value, 1.01 * value] for work, value in seconds.items()},
         "repeats": dict.fromkeys(seconds, 9),
         "tokens_per_second": {work: batch * length / value for work, value in seconds.items()},
@@ -230,7 +231,7 @@ def sample_point(arch, length, mode="tokens", side=None, *, draw=None, **changes
     if changes.get("status", "ok") != "ok":
         for key in ("seconds", "quartiles", "repeats", "tokens_per_second", "memory", "flops", "peak_share"):
             point[key] = {}
-        point["state_bytes"] = None
+        point |= {"state_bytes": None, "ended": dict.fromkeys(seconds, changes["status"])}
     return point | changes
 
 

@@ -1,5 +1,7 @@
 """A study of tiny runs, executed in this process so that it takes seconds."""
 
+import json
+
 import pytest
 import yaml
 from hydra.core.hydra_config import HydraConfig
@@ -12,6 +14,7 @@ from harness.evaluate import test_all
 from harness.record import read_record
 from harness.searchpath import make_loader
 from harness.study import launch, speed
+from harness.study.expand import Job
 from harness.supervise import Ended
 
 TINY = {
@@ -110,3 +113,15 @@ def swept(**changes):
     """The same with a sweep of two rates."""
     tasks = {"recall": {"overrides": RECALL}}
     return mine(tasks=tasks, sweep={"lr": [1e-3, 1e-2], "seeds": [100]}) | changes
+
+
+def job(stage="final", task="recall", seed=1):
+    return Job(stage, "gpt", task, (("arch.dim", 32),), None, seed, 1e-3, ())
+
+
+def written(folder, **changes):
+    folder.mkdir(exist_ok=True)
+    known = {"version": 1, "identity": "i", "name": "n", "study": "s", "config": {}, "seed": 1}
+    record = known | {"status": "running", "attempts": 1, "error": None} | changes
+    (folder / "run.json").write_text(json.dumps(record))
+    return folder

@@ -1,12 +1,13 @@
 """harness.report.agreement: what two sweeps of the same points differ by."""
 
+import json
 import math
 import sys
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sample_records import write_points
+from sample_records import sample_point, write_points
 
 from harness.report import agreement
 from harness.report.agreement import Place, differences, medians, of_ratios, of_times
@@ -56,6 +57,21 @@ def test_it_prints_what_differs_most(tmp_path, monkeypatch, capsys):
     assert "gpt / mamba at" in printed
     assert "tokens: train_step" in printed
     assert "100%" in printed
+
+
+@pytest.mark.parametrize("names", ["ab", "ba"])
+def test_what_is_compared_is_what_a_report_shows(tmp_path, capsys, names):
+    """Of two points at one place the newest, whatever its file is called; none of which the speed drifted."""
+    (tmp_path / "bench").mkdir()
+    for name, second, seconds in (("a", 1, 1.0), ("b", 2, 3.0)):
+        point = sample_point("gpt", 128, seconds={"forward": seconds})
+        point |= {"measured": f"2026-01-05T10:00:0{second}"}
+        (tmp_path / "bench" / f"{names['ab'.index(name)]}.json").write_text(json.dumps(point))
+    unsteady = sample_point("mamba", 128, seconds={"forward": 9.0}, drift=-0.2)
+    (tmp_path / "bench" / "m.json").write_text(json.dumps(unsteady))
+    ((place, times),) = medians(tmp_path).items()
+    assert (place.work, times) == ("forward", {"gpt": 3.0})
+    assert "1 unsteady point left out, of 2" in capsys.readouterr().err
 
 
 def test_a_folder_without_points_is_one_line(tmp_path, monkeypatch, capsys):

@@ -3,14 +3,16 @@
 import itertools
 import json
 import math
+from xml.etree import ElementTree
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from sample_records import LAWS, sample_point, write_points
 
 from harness import report
-from harness.efficiency import records
 from harness.efficiency.table import MARKS
-from harness.report import length_tables
+from harness.report import plots
 from harness.report.collect import collect
 from harness.report.lengths import lengths, point_lines
 from harness.report.measures import DECODE, MEMORY, READ, READ_MEMORY, STATE, TRAIN, settings_of
@@ -87,7 +89,53 @@ def test_of_two_without_a_time_the_one_with_a_result_counts():
         assert own[0].ok
 
 
+MODELS = st.sampled_from(["one", "other", "third"])
+
+
+@given(st.lists(st.tuples(MODELS, st.sampled_from(AT)), min_size=1, max_size=12))
+def test_a_curve_is_of_the_model_that_was_measured_last(measured):
+    points = [
+        sample_point("gpt", length, model=model, measured=f"2026-01-{day:02}")
+        for day, (model, length) in enumerate(measured, start=1)
+    ]
+    setting = setting_of(*points[::-1], sample_point("gpt", 128, mode="single", model="one"))
+    last = measured[-1][0]
+    own = setting.points["gpt", "tokens"]
+    assert {point.model for point in own} == {last}
+    assert [point.length for point in own] == sorted({length for model, length in measured if model == last})
+    others = sum(model != last for model, _ in measured)
+    assert setting.left_out == ({"gpt": others} if others else {})
+    assert setting.points["gpt", "single"]
+
+
+def test_what_is_left_out_is_said_once():
+    points = [sample_point(arch, length) for arch in ("gpt", "mamba", "bert") for length in AT]
+    for arch, many in (("gpt", 3), ("mamba", 5)):
+        points += [sample_point(arch, length, model="newer", measured=TIMES[1]) for length in AT[:many]]
+    (part,) = lengths(map(read_point, points))
+    (line,) = (line for line in part.remarks if "left out" in line)
+    assert line.startswith("Points left out: 5 of gpt, 5 of mamba, measured with other code")
+    assert list(part.setting.costs[TRAIN]["gpt"].lengths) == list(AT[:3])
+
+
 # ------------------------------------------------------------------------------ points that ended early
+
+
+@pytest.mark.parametrize("status", ["out-of-memory", "over-time", "failed", "beyond-positions"])
+def test_a_curve_without_any_result_is_shown_as_that(status):
+    later = "skipped" if status != "beyond-positions" else status
+    lost = [sample_point("mamba", length, status=later) for length in AT]
+    lost[0] = sample_point("mamba", AT[0], status=status, error="so it was")
+    (part,) = lengths(map(read_point, [*lost, *(sample_point("gpt", length) for length in AT)]))
+    train = next(table for table in part.tables if table.name == "lengths-train")
+    cells = {row[0].text: [cell.text for cell in row[1:]] for row in train.grid.rows}
+    assert cells["mamba"] == [STATUSES[each] for each in (status, *[later] * (len(AT) - 1))]
+    assert f"mamba at 128: {STATUSES[status]}: so it was." in train.lines
+    drawn = {plot.name: plot for plot in plots.length_plots(part, ())}
+    assert f"mamba at 128: {STATUSES[status]}" in drawn["bench-time"].caption
+    said = [node.text for node in ElementTree.fromstring(drawn["bench-time"].svg).iter()]
+    assert "mamba" in said  # in the legend, since no line has its colour
+    assert "lengths-decode" not in [table.name for table in part.tables]  # nobody was asked to
 
 
 def test_what_a_point_over_time_has_is_kept(tmp_path):
@@ -134,8 +182,7 @@ def test_a_drift_that_is_no_number_spoils_no_fit(drift):
     assert setting.exponents[TRAIN]["gpt"].identified
 
 
-def test_the_report_and_the_sweep_mean_the_same_by_unsteady_and_by_a_status():
-    assert length_tables.UNSTEADY == records.DRIFT
+def test_the_report_and_the_sweep_know_the_same_statuses():
     assert set(STATUSES) - {"ok"} == set(MARKS)
 
 
@@ -153,6 +200,15 @@ def test_a_line_names_the_machine_its_kernels_and_how_memory_was_counted():
     assert told + "system's." in part.remarks
     assert any("every position, of an encoder too" in line for line in part.remarks)
     assert any(line["kind"] == "point" for line in point_lines([part]))
+
+
+@pytest.mark.parametrize(
+    "about", [("t5", "t5"), ("gpt-t5_bias", "gpt"), ("mine", "t5"), ("gpt+alibi", "gpt")]
+)
+def test_a_bias_on_scores_is_named_where_one_is_shown(about):
+    for (label, base), shown in ((about, True), (("gpt-rope", "gpt"), False)):
+        (part,) = lengths([read_point(sample_point(label, length) | {"base": base}) for length in AT])
+        assert any("(T, T) numbers per head" in line for line in part.remarks) is shown
 
 
 def test_shares_of_the_matmul_rate_have_a_table(tmp_path, capsys):

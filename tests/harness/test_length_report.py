@@ -10,12 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
-from sample_records import LAWS, SETTING, sample_point, write_points, write_run
+from sample_records import LAWS, SETTING, sample_point, write_points
 
 from harness import report
 from harness.report import length_axes, plots, render
 from harness.report.collect import collect
-from harness.report.grouping import compare
 from harness.report.lengths import lengths, point_lines
 from harness.report.points import NoPoint, read_point
 
@@ -246,57 +245,6 @@ def test_whatever_a_point_holds_it_is_read_or_refused_in_one_line(key, value, go
         assert len(parts) == (1 if found.setting == SETTING else 2)
         assert parts[-1].tables
     assert "\n" not in problem
-
-
-# ------------------------------------------------------------------------------ with the runs of a study
-
-
-def study(root, size="1M"):
-    for arch, worse in (("gpt", 0.06), ("mamba", -0.02), ("bert", 0.0)):
-        for seed in (1, 2):
-            bits = {n: 2 + worse * i for i, n in enumerate((512, 1024, 2048, 4096))}
-            more = {f"validation__continuation_bpb_context_bytes_{n}": value for n, value in bits.items()}
-            if arch == "bert":
-                more["validation__continuation_bpb_context_bytes_4096"] = None
-            else:
-                more["validation__by_position"] = {str(2**i): 4 / (i + 1) for i in range(12)}
-            write_run(root, arch, seed, curves=False, config__size=size, **more)
-            right = {f"validation__accuracy_length_{n}": 0.9 - n / 4000 for n in (256, 512, 1024)}
-            depths = {part: {"0": 0.9, "50": 0.5, "100": 0.8} for part in ("trained", "length_512")}
-            write_run(root, arch, seed, "needle", curves=False, validation__by_depth=depths, **right)
-    write_points(root)
-    return compare(collect(root).records), lengths(collect(root).points)[0]
-
-
-def test_quality_cost_and_length_share_a_plane(tmp_path):
-    comparisons, part = study(tmp_path)
-    drawn = {plot.name: plot for plot in plots.length_plots(part, comparisons)}
-    language, needle = drawn["bench-plane-language-0"], drawn["bench-plane-needle-1"]
-    said = texts(language.svg)
-    assert {"gpt", "mamba", "bert", "512", "4k", "continuation (bits/byte)", "time to read a token"} <= set(
-        said
-    )
-    assert "2k" in said  # where bert's path ends: it has no positions further on
-    assert "bytes of context" in language.caption
-    assert {"256", "1k", "accuracy (%)", "memory to read a sequence"} <= set(texts(needle.svg))
-
-
-def test_costs_of_another_size_are_no_costs_of_these_runs(tmp_path):
-    comparisons, part = study(tmp_path, size="10M")
-    names = [plot.name for plot in plots.length_plots(part, comparisons)]
-    assert not any("plane-language" in name for name in names)
-
-
-def test_bits_by_position_and_accuracy_by_depth(tmp_path):
-    comparisons, _ = study(tmp_path)
-    language, needle = comparisons
-    drawn = {plot.name: plot for plot in [*plots.plots(language, "language"), *plots.plots(needle, "needle")]}
-    said = texts(drawn["language-positions"].svg)
-    assert {"position in the window (tokens)", "gpt", "mamba", "2k"} <= set(said)
-    assert "bert" not in said
-    depths = texts(drawn["needle-depths"].svg)
-    assert {"length trained on", "length 512", "depth (% of what precedes the question)"} <= set(depths)
-    assert "bert cannot do 4096" in drawn["language-context-bytes"].caption
 
 
 @given(st.floats(1e-9, 1e9), st.floats(1.01, 1e9), st.booleans(), st.integers(4, 8))

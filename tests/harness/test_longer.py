@@ -12,7 +12,7 @@ from harness.compose import compose
 from harness.errors import ConfigError
 from harness.evaluate import run as evaluate
 from harness.plan import plan
-from harness.streaming import cut, measure, read
+from harness.streaming import cut, main, measure, read
 from harness.train import run
 from tasks.rows import Row
 from tasks.scoring import row_costs
@@ -206,6 +206,28 @@ def test_wrong_values_are_refused_before_any_work(override, words):
     assert compose("list", ["length=64"]).length == 64
     with pytest.raises(ConfigError):
         compose("list", ["length=[64,128]"])
+
+
+@pytest.mark.parametrize(
+    "override",
+    ["trainer.threads=1", "trainer.precision=bf16-mixed", "tokenizer=bytes", "seed=3", "match=flops"],
+)
+def test_a_measurement_takes_no_override_that_it_would_ignore(monkeypatch, capsys, override):
+    monkeypatch.setattr("sys.argv", ["streaming", "arch=mamba", "arch/norm=layer", "size=200k", override])
+    with pytest.raises(SystemExit) as left:
+        main()
+    assert left.value.code == 2
+    said = capsys.readouterr().err
+    assert said.startswith(f"{override} changes nothing here; what is measured takes arch=NAME")
+    assert said.count("\n") == 1
+
+
+def test_a_measurement_reads_what_it_was_asked_for(monkeypatch, capsys):
+    small = ["arch=mamba", "arch.dim=16", "arch.depth=1", "size=null", "tokenizer.vocab_size=300"]
+    monkeypatch.setattr("sys.argv", ["streaming", *small, "--tokens", "40", "--length", "4"])
+    main()
+    said = capsys.readouterr().out
+    assert all(override in said for override in small)
 
 
 def test_only_models_that_can_are_read_at_all(finished):

@@ -1,9 +1,16 @@
 """The registry of metrics: one meaning per key, parts of a task included."""
 
-import pytest
+import inspect
 
-from harness.metrics import METRICS, metric, part_of
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import tasks
+from archs.contract import Family
+from harness.metrics import METRICS, along_axes, metric, part_of, scattered
 from harness.report.grouping import compare
+from tasks.synthetic.generated import GeneratedTask
 
 
 def test_every_metric_has_a_name_a_unit_and_a_difference_that_matters():
@@ -25,8 +32,10 @@ def test_every_metric_has_a_name_a_unit_and_a_difference_that_matters():
         ("accuracy_noise_0.4", ("accuracy", "noise", 0.4)),
         ("accuracy_depth_share_50", ("accuracy", "depth share", 50.0)),
         ("continuation_bpb_context_bytes_416", ("continuation_bpb", "context bytes", 416.0)),
+        ("accuracy_length_128_pairs_8", ("accuracy", "length 128 pairs", 8.0)),
         ("accuracy", None),
         ("accuracy_8", None),
+        ("accuracy_length_128_pairs", None),
         ("native_loss", None),
         ("speed_length_128", None),
     ],
@@ -46,3 +55,50 @@ def test_parts_of_a_table_are_in_order_of_their_number():
     assert list(table.parts) == [("accuracy", "pairs"), ("accuracy", "length")]
     assert list(table.parts["accuracy", "pairs"]) == [8.0, 16.0]
     assert metric("unheard_of") is None
+
+
+FEW = {"validation_examples": 8, "test_examples": 8, "quick_examples": 8}
+GENERATED = sorted(
+    name
+    for name in tasks.__all__
+    if isinstance(kind := getattr(tasks, name), type)
+    and issubclass(kind, GeneratedTask)
+    and not inspect.isabstract(kind)
+)
+
+
+@pytest.mark.parametrize("name", GENERATED)
+def test_what_tasks_call_their_parts_is_a_part_of_a_metric(name, tmp_path):
+    kind = getattr(tasks, name)
+    takes = inspect.signature(kind).parameters
+    options = FEW | ({"cache_dir": tmp_path} if "cache_dir" in takes else {})
+    if "beyond" in takes and not takes["beyond"].default:
+        options["beyond"] = [[128, 4], [128, 8]] if name == "MQAR" else [512]
+    task = kind(family=Family.DECODER, start=0, **options)
+    for part in (*task.slices, *task.beyond):
+        assert part_of(f"accuracy_{part}"), part
+        assert metric(f"accuracy_{part}").title.startswith("accuracy at ")
+
+
+def test_parts_at_two_numbers_lie_along_the_one_that_varies():
+    keys = [
+        "accuracy_pairs_2",
+        "accuracy_pairs_4",
+        "accuracy_length_32_pairs_2",
+        "accuracy_length_64_pairs_2",
+    ]
+    found = along_axes(["native_loss", *keys], {"length": 16, "vocab": 64})
+    assert found["accuracy", "length"] == {16: keys[0], 32: keys[2], 64: keys[3]}
+    assert found["accuracy", "pairs"] == {2: keys[0], 4: keys[1]}
+    assert not scattered(keys)
+    (alone,) = along_axes(keys[2:3], {}).items()
+    assert alone == (("accuracy", "length"), {32: keys[2]})
+
+
+@given(st.sets(st.tuples(st.sampled_from((16, 32, 64)), st.sampled_from((2, 4, 8))), min_size=1))
+def test_every_part_lies_along_an_axis_or_among_the_scattered(points):
+    keys = {f"accuracy_length_{length}_pairs_{pairs}": (length, pairs) for length, pairs in points}
+    along = [key for of in along_axes(keys, {"length": 8}).values() for key in of.values()]
+    apart = {key: at for of in scattered(keys).values() for at, key in of.items()}
+    assert sorted([*along, *apart]) == sorted(keys)
+    assert all(keys[key] == at for key, at in apart.items())

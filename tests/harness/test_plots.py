@@ -1,5 +1,6 @@
 """Plots are well-formed SVG that takes its colours from the page, and shows what there is."""
 
+import math
 import xml.etree.ElementTree as ElementTree
 
 import pytest
@@ -12,6 +13,8 @@ from harness.report.across import across
 from harness.report.collect import collect
 from harness.report.frontier import frontier
 from harness.report.grouping import compare
+from harness.report.plot_study import scaling_plot
+from harness.statistics.scaling import Fit, Point
 
 
 @pytest.fixture(scope="module")
@@ -153,6 +156,16 @@ def test_a_scaling_law_is_drawn_with_its_exponents(tmp_path):
     (line,) = (line for line in over.lines if "Scaling on language" in line)
     assert "gpt: " in line
     assert "a = 0.4" in line
+
+
+def test_the_caption_of_laws_names_those_that_have_no_curve():
+    points = tuple(Point(n, d, 1.0 + 1 / n) for n in (1e4, 1e5) for d in (1e6, 1e7))
+    fits = {"gpt": Fit(A=math.inf, used=points), "mamba": Fit(0.5, 1.0, 0.3, 1.0, 0.3, used=points)}
+    caption = scaling_plot("language", fits, {}, "bits/byte").caption
+    assert "and its curve of L = " in caption
+    assert caption.endswith("; no curve where the law cannot be drawn: gpt")
+    assert "no curve" not in scaling_plot("language", {"mamba": fits["mamba"]}, {}, "bits/byte").caption
+    assert "its curve" not in scaling_plot("language", {"gpt": fits["gpt"]}, {}, "bits/byte").caption
 
 
 @given(st.lists(st.tuples(st.integers(1, 9), st.integers(1, 9)), min_size=1), st.booleans())

@@ -65,7 +65,7 @@ def test_two_at_a_time_stopped_by_ctrl_c_and_continued(command, tmp_path):
     assert any(record["shared"] for record in records)
     assert len(list(tmp_path.glob("runs/mine/*/test.json"))) == 1
     assert (tmp_path / "runs" / "mine" / "report.html").exists()
-    assert "1/1 gpt · recall" in done.stderr
+    assert "3/3 gpt · recall" in done.stderr
     assert "completed: " not in done.stderr  # what children print stays with them
 
 

@@ -160,6 +160,17 @@ def test_the_test_split_waits_for_the_last_run(bench, capsys):
     assert len(list(bench.runs.rglob(TEST))) == 2
 
 
+def test_a_run_whose_weights_are_damaged_keeps_no_other_from_the_test_split(bench, capsys):
+    bench(mine(seeds=[1, 2]))
+    damaged, whole = sorted((bench.runs / "mine").glob("*/"))
+    (damaged / "model.safetensors").write_bytes(b"no weights")
+    capsys.readouterr()
+    assert bench(mine(seeds=[1, 2], test=True)) == 1
+    assert list(bench.runs.rglob(TEST)) == [whole / TEST]
+    [said] = [line for line in capsys.readouterr().err.splitlines() if "not judged" in line]
+    assert said.startswith(f"{damaged}: not judged on the test split: SafetensorError: ")
+
+
 def test_a_scale_has_a_folder_of_its_own(bench):
     node = mine(scales={"longer": {"shared": {"budget.steps": 6}}})
     assert bench(node, "scale=longer") == 0

