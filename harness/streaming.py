@@ -33,11 +33,13 @@ from tasks.tokenizer import BOS, N_SPECIAL
 from .building import build
 from .compose import compose
 from .efficiency.memory import PeakMemory
+from .efficiency.variants import heeds
 from .errors import ConfigError, one_line_errors
 from .loading import Loaded
 from .sheets import Sheet
 
 PIECE = 1 << 16  # tokens taken from a stream on disk at once
+KEYS = ("size", "tokenizer.vocab_size")  # beside arch, what is measured depends on
 ROUNDS = 10  # of the measurement, in which stream and short sequences take turns
 
 
@@ -170,11 +172,17 @@ def main() -> None:
                 f"--tokens {given.tokens} must be at least {ROUNDS} x --length, which is 2 or more"
             )
         config = compose("train", given.overrides)
+        for line in given.overrides:
+            if not heeds(line, KEYS):
+                raise ConfigError(
+                    f"{line} changes nothing here; what is measured takes arch=NAME, arch/PART=..., "
+                    f"arch.KEY=..., {' and '.join(KEYS)}"
+                )
         model = build(
             config.choices.arch.split("+")[0],
             size=config.size,
             vocab_size=config.tokenizer.vocab_size,
-            overrides=[line for line in given.overrides if line.startswith("arch")],
+            overrides=[line for line in given.overrides if heeds(line, ())],
         )
         if (reason := why_not(model, given.tokens)) is not None:
             raise ConfigError(f"arch={config.choices.arch}: {reason}")

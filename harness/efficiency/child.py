@@ -25,29 +25,34 @@ from ..record import write_json
 from ..searchpath import register
 from .device import device_name, kernels, limit_memory, ran_out
 from .memory import PeakMemory, field, watched
-from .subject import DTYPES, WARM_UP, Subject, works
+from .subject import DTYPES, Subject, works
 from .timing import OverTime, Stopwatch, quartiles
 
 Found = dict[str, Any]
 
 
 def baseline(spec: Found) -> Iterator[Found]:
-    """Bytes of data that a limit would count already; None where the system does not say."""
-    yield {"status": "ok", "bytes": field("VmData")}
+    """Bytes that a limit would count already; None where the system does not say.
+
+    On a GPU no weights are there yet, but what any product of matrices works with.
+    """
+    if spec["device"] == "cuda":
+        one = torch.ones(1, 1, device="cuda")
+        torch.mm(one, one)
+        yield {"status": "ok", "bytes": torch.cuda.memory_reserved()}
+    else:
+        yield {"status": "ok", "bytes": field("VmData")}
 
 
-def warmed(spec: Found) -> Subject:
-    """A subject of the point's shape that has done each kind of its work once, on a short sequence."""
+def shaped(spec: Found) -> Subject:
+    """A subject with the point's tokens."""
     subject = Subject(spec)
-    subject.resize(1, min(WARM_UP, spec["length"]), spec["side"])
-    for name in works(spec["family"], spec["mode"]):
-        subject.work(name)()
     subject.resize(spec["batch"], spec["length"], spec["side"])
     return subject
 
 
-def turns(spec: Found, do: Callable[[str], None], *without: str) -> Iterator[Found]:
-    """Do each kind of work in turn, and say after each what has become of it, and which are left.
+def turns(spec: Found, subject: Subject, do: Callable[[str], None], *without: str) -> Iterator[Found]:
+    """Warm up and do each kind of work in turn, and say after each what became of it, and which are left.
 
     One that does not fit, or fails, costs the others nothing; one that takes too long leaves no time to
     those after it, which are no lighter. Status: ok if any was done.
@@ -57,6 +62,7 @@ def turns(spec: Found, do: Callable[[str], None], *without: str) -> Iterator[Fou
     while todo:
         name = todo.pop(0)
         try:
+            subject.warm(name)
             do(name)
             done += 1
         except OverTime as late:
@@ -71,7 +77,7 @@ def turns(spec: Found, do: Callable[[str], None], *without: str) -> Iterator[Fou
 
 def memory(spec: Found) -> Iterator[Found]:
     """Peak bytes of every kind of work but decoding, whose memory is the state, and the kernels that ran."""
-    subject, method = warmed(spec), ""
+    subject, method = shaped(spec), ""
     found: dict[str, dict[str, int | None]] = {}
     took: dict[str, float] = {}
     operators: set[str] = set()
@@ -94,7 +100,7 @@ def memory(spec: Found) -> Iterator[Found]:
             "baseline": peak.baseline,
         }
 
-    for state in turns(spec, watch, "decode"):
+    for state in turns(spec, subject, watch, "decode"):
         yield {
             **state,
             "took": took,
@@ -119,7 +125,7 @@ def words(device: str, method: str, counted: bool) -> str:
 def times(spec: Found) -> Iterator[Found]:
     """Median seconds of every kind of work, with what they mean in tokens and operations."""
     device = torch.device(spec["device"])
-    subject = warmed(spec)
+    subject = shaped(spec)
     watch = Stopwatch(device, DTYPES[spec["precision"]], spec["deadline"])
     seconds: dict[str, list[float]] = {}
     counted = subject.flops()
@@ -127,7 +133,7 @@ def times(spec: Found) -> Iterator[Found]:
     def clock(name: str) -> None:
         seconds[name] = watch.time(subject.work(name), name)
 
-    for state in turns(spec, clock):
+    for state in turns(spec, subject, clock):
         median = {name: statistics.median(values) for name, values in seconds.items()}
         tokens = dict.fromkeys(median, spec["batch"] * spec["length"]) | {"decode": 1}
         flops = {name: count for name, count in counted.items() if name in median}

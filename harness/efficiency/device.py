@@ -55,10 +55,11 @@ def ran_out(error: BaseException) -> bool:
     )
 
 
-def kernels(module: torch.nn.Module, device: str, operators: Iterable[str]) -> dict[str, Any]:
-    """What computed attention and scans: {attention: [flash_attention_for_cpu], S6: numba}.
+def kernels(module: torch.nn.Module, device: str, operators: Iterable[str] = ()) -> dict[str, Any]:
+    """What computes attention and scans: {attention: [flash_attention_for_cpu], S6: numba}.
 
-    operators: those that ran, as a profile names them.
+    operators: those that ran, as a profile names them; attention is not told before. Raises ValueError for
+    a backend that cannot run there.
     """
     found: dict[str, Any] = {}
     fused = sorted(

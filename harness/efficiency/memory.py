@@ -18,8 +18,12 @@ import torch
 from torch.profiler import ProfilerActivity, profile
 
 PROC = Path("/proc")
-# What a control group may hold, and what it holds: version 2, then 1.
-CONTROL = {"memory.max": "memory.current", "memory/memory.limit_in_bytes": "memory/memory.usage_in_bytes"}
+# What a control group may hold, what it holds, and the part of that, in the memory.stat beside it, which is
+# files that were read and not used since: the system takes it back where memory is short. Version 2, then 1.
+CONTROL = (
+    ("memory.max", "memory.current", "inactive_file"),
+    ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes", "total_inactive_file"),
+)
 CONTROL_ROOT = Path("/sys/fs/cgroup")
 UNIT = 1 if sys.platform == "darwin" else 1024  # of ru_maxrss
 
@@ -36,10 +40,20 @@ def field(name: str, file: str = "self/status") -> int | None:
 def available() -> int | None:
     """Bytes that processes can still take without swapping; None where the system does not say."""
     found = [field("MemAvailable", "meminfo")]
-    for limit, used in CONTROL.items():
+    for limit, used, cached in CONTROL:
         with contextlib.suppress(OSError, ValueError):  # "max" is no number
-            found.append(int((CONTROL_ROOT / limit).read_text()) - int((CONTROL_ROOT / used).read_text()))
+            most, now = (int((CONTROL_ROOT / file).read_text()) for file in (limit, used))
+            found.append(most - now + _told((CONTROL_ROOT / used).with_name("memory.stat"), cached))
     return min((value for value in found if value is not None), default=None)
+
+
+def _told(file: Path, name: str) -> int:
+    """A number of a control group's statistics; 0 where they do not tell it."""
+    with contextlib.suppress(OSError):
+        for line in file.read_text().splitlines():
+            if line.startswith(name + " "):
+                return int(line.split()[1])
+    return 0
 
 
 class PeakMemory:

@@ -18,13 +18,13 @@ from archs.contract import Family
 from ..building import construct
 from ..counts import format_count, parse_count
 from ..environment import processor
-from ..identity import sources
+from ..identity import DIGITS, source, sources
 from .device import choose_device, device_name
 from .subject import DECODED, lengths, operations, works
 from .timing import repeats
 from .variants import Variant, sizes, training, variants
 
-VERSION = 1  # of how a point is measured
+VERSION = 2  # of how a point is measured
 SIDES = ("source", "target")
 START = 5.0  # seconds that the processes of a point take before and after their work, about
 RATE = 5e10  # FLOP/s of an ordinary processor, for what a point will take beside others
@@ -37,7 +37,8 @@ class Point:
     side     of an encoder-decoder: where its length is
     mode     tokens: batches of about as many tokens at every length; single: one sequence
     setting  what all points that may be compared share, in words
-    spec     everything that decides the result, limits aside: the setting and PyTorch's version, too
+    spec     everything that decides the result, limits aside: the setting, kernels, PyTorch and code, too
+    model    digest of what of that is alike at all lengths, in both modes and on both sides
     path     a file of its own for every spec
     beyond   why the architecture cannot be that long, if so
     weight   seconds that it takes, roughly, one point beside another
@@ -52,6 +53,7 @@ class Point:
     batch: int
     setting: str
     spec: dict[str, Any]
+    model: str
     path: Path
     beyond: str | None
     weight: float
@@ -78,18 +80,18 @@ def points(config: DictConfig, folder: Path, say: Callable[[str], None]) -> list
     """
     device = choose_device(config.device)
     threads = torch.get_num_threads() if config.threads is None else config.threads
-    found = []
+    same = {"version": VERSION, "torch": torch.__version__, "device": device, "threads": threads}
+    same |= {"vocab_size": config.vocab_size, "sources": {"archs": source("archs")}}
+    found: list[Point] = []
     for size in sizes(config):
         setting = described(config, size, device, threads)
         compared = variants(config, size, device, say)
         for length in map(parse_count, config.lengths):
             for mode in config.modes:
                 batch = max(1, config.tokens_per_batch // length) if mode == "tokens" else 1
-                about = {"length": length, "mode": mode, "batch": batch, "device": device}
-                about |= {"version": VERSION, "vocab_size": config.vocab_size, "threads": threads}
-                about |= {"setting": setting, "torch": torch.__version__}
+                about = {"length": length, "mode": mode, "batch": batch, "setting": setting}
                 for variant in compared:
-                    found += list(point(variant, about, folder, config.seconds_per_point))
+                    found += list(point(variant, same, about, folder, config.seconds_per_point))
     return found
 
 
@@ -109,22 +111,20 @@ def described(config: DictConfig, size: int | None, device: str, threads: int) -
     return ", ".join(said)
 
 
-def point(variant: Variant, about: dict[str, Any], folder: Path, limit: float) -> Iterator[Point]:
-    """The point of a variant, or the two of an encoder-decoder."""
-    family = Family(variant.arch.family)
+def point(
+    variant: Variant, same: dict[str, Any], about: dict[str, Any], folder: Path, limit: float
+) -> Iterator[Point]:
+    """The point of a variant, or the two of an encoder-decoder. same: what is alike for all points."""
+    family, node = Family(variant.arch.family), variant.arch.node
+    same = {**same, **variant.training, "kernels": variant.kernels, "family": str(family)}
+    same |= {"node": node, "sources": {**same["sources"], **sources(node)}}
+    model = digest(same)[:DIGITS]
     for side in SIDES if family is Family.ENCODER_DECODER else (None,):
         length, batch = about["length"], about["batch"]
         T, S = lengths(length, side)
         needed = T if family is Family.ENCODER else T + DECODED
-        node = with_positions(variant.arch.node, max(needed, S))
-        spec = {
-            **about,
-            **variant.training,
-            "node": node,
-            "sources": sources(node),
-            "family": str(family),
-            "side": side,
-        }
+        grown = with_positions(node, max(needed, S))
+        spec = {**same, **about, "node": grown, "side": side}
         where = "-".join(filter(None, (variant.label, side, str(length), about["mode"], digest(spec)[:8])))
         yield Point(
             variant.label,
@@ -136,8 +136,9 @@ def point(variant: Variant, about: dict[str, Any], folder: Path, limit: float) -
             batch,
             about["setting"],
             spec,
+            model,
             folder / (re.sub(r"[^\w.+=-]", "_", where) + ".json"),
-            beyond(variant, node, max(needed, S), about["vocab_size"]),
+            beyond(variant, grown, max(needed, S), same["vocab_size"]),
             min(limit, START + weight(operations(variant.outline, batch, T, S), family, about["mode"])),
         )
 

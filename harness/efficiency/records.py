@@ -1,9 +1,16 @@
 """Points as files: one JSON each in STUDY/bench, written whole or not at all, read by the report.
 
-arch, base, family, side, length, other_length, mode, batch, setting     what was measured
+arch, base, family, side, length, other_length, mode, batch, setting, precision     what was measured
+model      short digest of everything else that decides the result and is alike at all lengths: the
+           architecture as configured, the code behind it (of archs and of plugins), PyTorch's version,
+           kernels, precision, what saves memory, threads, device, vocabulary. Not in it: length, batch,
+           mode, side, the rows of a position table that grow with the length, and the setting. Points of
+           one curve with another model are of another thing
 status     ok where any kind of work was timed, else out-of-memory, over-time, failed, beyond-positions, or
            skipped after one of these at a shorter length
-ended      {work: status} of the kinds of work that were not timed; error: why the first, in one line, or null
+ended      {work: status} of the kinds of work that were not timed; error: why the first, in one line, or
+           null. What ended by a limit is tried again under other limits alone, even where the machine was
+           slow: of work that was not timed there is no telling. What failed is tried again by every sweep
 measured   when: ISO 8601, UTC
 seconds    {train_step, forward, prefill, decode}: median of one call; quartiles, repeats likewise
 tokens_per_second   along the length, all rows of a batch together; decode: of one sequence
@@ -12,13 +19,15 @@ memory     {work: {allocator, system, baseline}}: peak bytes above what the proc
            is none; baseline in bytes. memory_method: how, in words
 state_bytes   that decoding holds for one sequence, null for an encoder
 flops, peak_share   {work: of one call}, and their rate as a share of matmul_peak, in FLOP/s, which was
-           measured around this work; drift: of that from the sweep's median, relative; attempts
+           measured around this work; drift: of that from the median of the folder's points on the same
+           machine, relative, null where they are few; attempts
 environment   versions, device, threads, kernels, load average
 limits     {seconds, memory} of the point; free: bytes that were, where it ran out of them, else null
 """
 
 from __future__ import annotations
 
+import contextlib
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -32,6 +41,8 @@ from .subject import OTHER
 ENDED = ("out-of-memory", "over-time", "failed")  # longer points would end the same way
 MORE = 1.25  # times what was free, from which on a point that ran out of it is tried again
 FEW = 3  # points without which there is no median to drift from
+ABOUT = ("arch", "base", "family", "side", "length", "other_length", "mode", "batch", "setting", "precision")
+MACHINE = ("processor", "device", "threads", "torch")  # of an environment: what a matmul rate depends on
 
 Result = dict[str, Any]
 
@@ -48,6 +59,8 @@ def about(point: Point) -> Result:
         "mode": point.mode,
         "batch": point.batch,
         "setting": point.setting,
+        "precision": point.spec["precision"],
+        "model": point.model,
     }
 
 
@@ -58,28 +71,42 @@ def empty() -> Result:
     return {**dict.fromkeys(nothing), **{key: {} for key in works}, "environment": {}, "attempts": 0}
 
 
+def read(path: Path) -> Result:
+    """The record in a file. Raises DamagedRecord for one that cannot be read, or is of an older form."""
+    found = read_json(path)
+    needed = {*ABOUT, "model", *empty(), "status", "measured", "limits"}
+    if not isinstance(found, dict) or not needed <= found.keys():
+        raise DamagedRecord(f"{path}: no point of ours")
+    return found
+
+
 def known(point: Point) -> Result | None:
     """The record of an earlier sweep with the same spec; None where there is none that can be read."""
     if not point.path.exists():
         return None
     try:
-        found = read_json(point.path)
+        return read(point.path)
     except DamagedRecord as error:
         note(f"{error}; the point is measured again")
         return None
-    needed = {*about(point), *empty(), "status", "measured", "limits"}
-    if not isinstance(found, dict) or not needed <= found.keys():
-        note(f"{point.path}: no point of ours; the point is measured again")
-        return None
+
+
+def others(folder: Path, points: Sequence[Point]) -> dict[Path, Result]:
+    """The records in a sweep's folder, by file, that are of none of the points."""
+    found: dict[Path, Result] = {}
+    for path in sorted({*folder.glob("*.json")} - {point.path for point in points}):
+        with contextlib.suppress(DamagedRecord):  # which a report names
+            found[path] = read(path)
     return found
 
 
 def holds(result: Result | None, limits: Mapping[str, Any], free: Callable[[], int | None]) -> bool:
     """Whether a result stands: a finished one always, one that a limit cut short under the same limits.
 
-    free: bytes that are free now, asked where a point took all there was and ran out of it.
+    One that failed does not: what failed once may have been the machine's doing. free: bytes that are free
+    now, asked where a point took all there was and ran out of it.
     """
-    if result is None:
+    if result is None or failed(result):
         return False
     cut = set(result["ended"].values()) - {"beyond-positions"}
     if cut and result["limits"] != limits:
@@ -99,7 +126,19 @@ def write(path: Path, result: Result) -> None:
     write_json(path, result)
 
 
-def drifts(rates: Sequence[float]) -> list[float]:
-    """How far each matmul rate lies from the median of all, relative to it; 0 where they are few."""
-    middle = statistics.median(rates) if len(rates) >= FEW else None
-    return [0.0 if middle is None else rate / middle - 1 for rate in rates]
+def drifts(results: Mapping[Path, Result]) -> dict[Path, float]:
+    """How far the matmul rate of every finished point lies from the median on its machine, relative to it.
+
+    Points of other machines, PyTorches or precisions are no measure for it; of few there is no median.
+    """
+    machines: dict[str, dict[Path, float]] = {}
+    for path, result in results.items():
+        if result["status"] == "ok":
+            machine = [*(result["environment"].get(key) for key in MACHINE), result["precision"]]
+            machines.setdefault(str(machine), {})[path] = result["matmul_peak"]
+    found: dict[Path, float] = {}
+    for rates in machines.values():
+        if len(rates) >= FEW:
+            middle = statistics.median(rates.values())
+            found |= {path: rate / middle - 1 for path, rate in rates.items()}
+    return found

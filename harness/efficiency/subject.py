@@ -16,7 +16,7 @@ from ..building import construct
 from ..loss import cross_entropy
 from .timing import REPEATS, Work
 
-WARM_UP = 128  # tokens: short work first, so that lazy set-up and optimiser state are not counted
+WARM_UP = 128  # tokens of the work that comes first
 DECODED = REPEATS[1] + 2  # tokens at most, in a timing of decoding: warm-up and start among them
 OTHER = 64  # tokens on the side of an encoder-decoder where the length is not
 DTYPES = {"32-true": torch.float32, "bf16-mixed": torch.bfloat16, "bf16-true": torch.bfloat16}
@@ -55,6 +55,16 @@ class Subject:
         if side is not None:
             self.source = torch.randint(size, (batch, read), generator=draw).to(self.device)
 
+    def warm(self, name: str) -> None:
+        """Do a kind of work on one short sequence: lazy set-up and optimiser state are then there."""
+        tokens, source = self.tokens, self.source
+        self.tokens = tokens[:1, :WARM_UP]
+        self.source = None if source is None else source[:1, :WARM_UP]
+        try:
+            self.work(name)()
+        finally:
+            self.tokens, self.source = tokens, source
+
     def work(self, name: str) -> Work:
         """One of `works`, the module in the mode for it; to decode from, a state is made first."""
         self.module.train(name == "train_step")
@@ -92,7 +102,7 @@ class Subject:
                 source=self.source,
                 max_len=self.tokens.shape[1] + DECODED,
                 device=self.device,
-                dtype=torch.float32 if self.mixed else self.dtype,
+                dtype=self.dtype,  # as attention takes it: another would be converted for every token
             )
             hidden, state, _ = backbone.step(self.tokens, state)
             backbone.head(hidden[:, -1])
@@ -123,7 +133,7 @@ class Subject:
         if self.family is Family.ENCODER:
             return None
         S = 0 if self.source is None else self.source.shape[1]
-        return self.backbone.state_bytes(self.tokens.shape[1], S, torch.float32 if self.mixed else self.dtype)
+        return self.backbone.state_bytes(self.tokens.shape[1], S, self.dtype)
 
 
 def works(family: str, mode: str) -> tuple[str, ...]:

@@ -4,7 +4,8 @@
               (one sweep  ├─ ended by a limit at a shorter one: skipped
               in a folder)└─ measured by two processes, within its limits ─> a file
                    │
-                   └─> those where the machine's own speed drifted: again, twice at most
+                   └─> those where the machine's own speed drifted from that of all points in the folder,
+                       earlier sweeps' among them: again, twice at most
 
 Work that runs out of memory or time is a result: it is skipped in the rest of its curve, other kinds of work
 and the sweep go on.
@@ -37,10 +38,12 @@ AGAIN = 2  # times that a point is repeated at most
 
 
 class Sweep:
-    """Measures points into their files. results: by path, as they stand. free: see records.holds."""
+    """Measures points into their files in a folder. results: by path, as they stand, of those points and of
+    all `others` there. free: see records.holds."""
 
     def __init__(
         self,
+        folder: Path,
         todo: Sequence[Point],
         limits: Mapping[str, Any],
         free: Callable[[], int | None],
@@ -48,7 +51,7 @@ class Sweep:
         progress: bool = True,
     ) -> None:
         self.todo, self.limits, self.free = todo, dict(limits), free
-        self.results: dict[Path, Result] = {}
+        self.results = records.others(folder, todo)
         self.about = environment()
         self.bar = Progress(
             TextColumn("[bold]lengths[/bold] {task.description}"),
@@ -82,9 +85,11 @@ class Sweep:
             self.bar.update(self.line, description=point.title, done=f"{number}/{len(self.todo)}")
             before = ended.setdefault(point.curve, {})
             result = records.known(point)
-            if result is None or not self.stands(result, before):
+            if result is not None and self.stands(result, before):
+                self.results[point.path] = result
+            else:
                 result = self.new(point, before)
-            self.keep(point, result)
+                self.keep(point.path, result)
             for work, status in result["ended"].items():
                 if status in records.ENDED:
                     before.setdefault(work, f"{status} at {point.length:,}")
@@ -120,36 +125,25 @@ class Sweep:
 
     def again(self) -> None:
         """Measure those again during which the machine was faster or slower than in the rest."""
-        for point, drift in self.drifts():
-            old = self.results[point.path]
+        drifts = records.drifts(self.results)
+        for point in self.todo:
+            old, drift = self.results[point.path], drifts.get(point.path, 0.0)
             if abs(drift) > UNSTEADY and old["attempts"] <= AGAIN:
                 total = (self.bar.tasks[self.line].total or 0) + point.weight
                 title = f"{point.title}, again: the machine drifted"
                 self.bar.update(self.line, description=title, total=total, done="")
                 skipped = {work: "" for work, status in old["ended"].items() if status == "skipped"}
                 kept = steadier(old, self.new(point, skipped), drift)
-                self.keep(point, {**kept, "attempts": old["attempts"] + 1})
+                self.keep(point.path, {**kept, "attempts": old["attempts"] + 1})
                 self.bar.advance(self.line, point.weight)
-        for point, drift in self.drifts():
-            self.keep(point, {**self.results[point.path], "drift": round(drift, 4)})
+        for path, drift in records.drifts(self.results).items():
+            self.keep(path, {**self.results[path], "drift": round(drift, 4)})
 
-    def drifts(self) -> list[tuple[Point, float]]:
-        """How far the machine's matmul rate was from the sweep's median, of finished points."""
-        groups: dict[str, list[Point]] = {}
-        for point in self.todo:
-            if self.results[point.path]["status"] == "ok":
-                groups.setdefault(point.spec["precision"], []).append(point)
-        found: list[tuple[Point, float]] = []
-        for group in groups.values():
-            rates = [self.results[point.path]["matmul_peak"] for point in group]
-            found += zip(group, records.drifts(rates), strict=True)
-        return found
-
-    def keep(self, point: Point, result: Result) -> None:
-        """Write a result where it is another than the file's."""
-        if records.known(point) != result:
-            records.write(point.path, result)
-        self.results[point.path] = result
+    def keep(self, path: Path, result: Result) -> None:
+        """Write a result where it is another than the one that is there."""
+        if self.results.get(path) != result:
+            records.write(path, result)
+        self.results[path] = result
 
 
 def steadier(old: Result, new: Result, drift: float) -> Result:
@@ -175,9 +169,8 @@ def sweep(config: DictConfig, folder: Path) -> list[Result]:
         limits = {"seconds": config.seconds_per_point, "memory": memory}
         device, threads = choose_device(config.device), todo[0].spec["threads"]
         free = cache(partial(measure.free, device, threads))
-        new = any(not records.holds(records.known(point), limits, free) for point in todo)
-        if new and memory is not None and device == "cpu":
-            measure.check_memory(memory, threads)
+        if any(not records.holds(records.known(point), limits, free) for point in todo):
+            measure.check_memory(memory, device, threads)
         folder.mkdir(parents=True, exist_ok=True)
         owner = holder(folder)
     if owner is not None:
@@ -185,4 +178,4 @@ def sweep(config: DictConfig, folder: Path) -> list[Result]:
             f"{folder} is being measured by process {owner['pid']} on {owner['host']}: waiting for it to end"
         )
     with run_lock(folder, wait=math.inf):
-        return Sweep(todo, limits, free, progress=config.progress).run()
+        return Sweep(folder, todo, limits, free, progress=config.progress).run()

@@ -21,11 +21,11 @@ MARKS = {
 }
 MEANING = {
     "mem": "out of memory",
-    "time": "over the time limit",
-    "fail": "failed",
+    "time": "over the time limit: a larger seconds_per_point tries again",
+    "fail": "failed: the same command tries again",
     "·": "not tried, since a shorter length ended so",
     "end": "longer than its positions",
-    "~": "the machine was faster or slower than in the rest of the sweep, after every repetition too",
+    "~": "the machine was faster or slower than for the rest of the folder, after every repetition too",
 }
 Result = Mapping[str, Any]
 

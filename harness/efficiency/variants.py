@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,12 +19,13 @@ from ..diagnose import options_of, parse
 from ..errors import ConfigError, nearest, one_line
 from ..searchpath import make_loader
 from ..strict import as_dict
-from .device import choose_precision
+from .device import choose_precision, kernels
 from .subject import DTYPES, operations
 
 FRAME = "gpt"  # what parts are measured in
 PARTS = ("mixer", "mlp", "norm", "position")
 TRAINING = ("precision", "activation_checkpointing", "chunked_loss")  # keys of trainer.* that cost something
+COSTS = frozenset(f"trainer.{key}" for key in TRAINING)
 ALL = "all"
 
 
@@ -34,6 +35,7 @@ class Variant:
 
     label     what its curve is called; base: the architecture that it is a variant of
     training  {precision, activation_checkpointing, chunked_loss}
+    kernels   {mixer: backend} of those that have several
     """
 
     label: str
@@ -41,6 +43,7 @@ class Variant:
     size: int | None
     arch: Architecture
     training: Mapping[str, Any]
+    kernels: Mapping[str, str]
     outline: Backbone
 
 
@@ -100,10 +103,10 @@ def _groups(parts: Any) -> Sequence[str]:
     return parts
 
 
-def heeds(line: str) -> bool:
-    """Whether an override of archs-train makes a difference to what is measured here."""
+def heeds(line: str, keys: Collection[str] = COSTS) -> bool:
+    """Whether an override of archs-train says what is measured: of the architecture, or one of the keys."""
     key = line.split("=")[0].lstrip("+~")
-    return key == "arch" or key.startswith(("arch/", "arch.")) or key in {f"trainer.{k}" for k in TRAINING}
+    return key == "arch" or key.startswith(("arch/", "arch.")) or key in keys
 
 
 def _heeded(label: str, lines: Any) -> list[str]:
@@ -136,7 +139,7 @@ def variant(
     checkpointing(outline, own["activation_checkpointing"])
     S = 8 if arch.family is Family.ENCODER_DECODER else 0
     foreign.guarded(lambda: operations(outline, 1, 8, S), arch.node, "the architecture cannot be counted")
-    return Variant(label or name, name.split("+")[0], size, arch, own, outline)
+    return Variant(label or name, name.split("+")[0], size, arch, own, kernels(outline, device), outline)
 
 
 def training(config: DictConfig, device: str) -> dict[str, Any]:

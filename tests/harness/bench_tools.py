@@ -22,6 +22,11 @@ def finished(peak=1e11):
     }
 
 
+def holding(size):
+    """A process that holds so many bytes before it has a model, in place of measure.child."""
+    return lambda *args: {"status": "ok", "bytes": size}
+
+
 class Bench:
     """Sweeps into a folder; `measured` lists (mixer, length) in order, `answer(spec)` is what is found."""
 
@@ -41,4 +46,5 @@ class Bench:
 def bench(tmp_path, monkeypatch):
     made = Bench(tmp_path / "bench")
     monkeypatch.setattr(measure, "measured", made.found)
+    monkeypatch.setattr(measure, "child", holding(1_000_000))
     return made

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from harness.efficiency import measure
+from harness.errors import ConfigError
 
 
 def test_a_process_that_is_ended_has_kept_what_it_had_found(monkeypatch):
@@ -49,7 +50,7 @@ def test_times_are_taken_of_what_is_neither_too_long_nor_ended(monkeypatch):
     def child(what, spec, seconds, limit):
         if what == "memory":
             ended = {"prefill": "out-of-memory"}
-            took = {"forward": 1.0, "train_step": 50.0}
+            took = {"forward": 50.0, "train_step": 150.0}  # a clock may still find the first shorter
             return {
                 "status": "ok",
                 "error": "prefill: no",
@@ -107,8 +108,9 @@ def test_times_follow_memory_unless_they_could_not_end(monkeypatch):
     done = measure.measured({"took": 1.0, "ended": {}}, limits)
     assert done == {**memory, "seconds": {}, "environment": {"kernels": {}, "load": 1.0}}
     assert asked == ["memory", "times"]
-    slow = measure.measured({"took": 50.0, "ended": {}}, limits)
-    assert (slow["status"], slow["error"]) == ("over-time", "train_step takes 50 s")
+    slow = measure.measured({"took": 150.0, "ended": {}}, limits)
+    assert slow["status"] == "over-time"
+    assert slow["error"] == "train_step takes about 150 s, while memory was counted"
     assert slow["memory"] == memory["memory"]
     assert slow["ended"] == {"train_step": "over-time"}
     assert asked == ["memory", "times", "memory"]
@@ -119,3 +121,50 @@ def test_threads_are_pinned_in_every_library_and_tensors_mapped_where_memory_cou
         found = measure.environment(what, 3)
         assert {found[name] for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")} == {"3"}
         assert ("MALLOC_MMAP_THRESHOLD_" in found) == (what == "memory")
+
+
+@pytest.mark.parametrize(
+    ("limit", "device", "free", "words"),
+    [
+        (200 * 10**6, "cpu", 10**10, "memory=200000000: a process holds 300 MB before it has a model"),
+        (200 * 10**6, "cuda", 10**10, "memory=200000000: a process holds 300 MB"),
+        (None, "cpu", 31 * 10**7, "memory=null: 310 MB are free, and a process holds 300 MB"),
+        (None, "cuda", 31 * 10**7, "memory=null: 310 MB are free, and a process holds 300 MB"),
+        (None, "cpu", 10**9, None),
+        (None, "cuda", 10**9, None),
+        (4 * 10**8, "cpu", 31 * 10**7, None),
+        (None, "cpu", None, None),
+    ],
+)
+def test_memory_that_no_process_could_do_with_is_refused(monkeypatch, limit, device, free, words):
+    told = {"status": "ok", "bytes": 300 * 10**6, "free": free}
+    monkeypatch.setattr(measure, "child", lambda what, *rest: told)
+    monkeypatch.setattr(measure, "available", lambda: free if device == "cpu" else 0)
+    if words is None:
+        measure.check_memory(limit, device, 1)
+    else:
+        with pytest.raises(ConfigError, match=f"^{words}") as error:
+            measure.check_memory(limit, device, 1)
+        assert "\n" not in str(error.value)
+
+
+def test_what_a_process_holds_is_asked_without_a_limit(monkeypatch):
+    given = []
+
+    class Process:
+        returncode = 0
+
+        def __init__(self, command, **_):
+            given.append(json.loads(Path(command[-2]).read_text())["memory"])
+            Path(command[-1]).write_text('{"status": "ok", "bytes": 5}')
+
+        def wait(self):
+            return self.returncode
+
+        terminate = wait
+
+    monkeypatch.setattr(measure.subprocess, "Popen", Process)
+    monkeypatch.setattr(measure, "available", lambda: 4)  # less than it holds
+    with pytest.raises(ConfigError, match=r"^memory=null: "):
+        measure.check_memory(None, "cpu", 1)
+    assert given == [None]

@@ -7,11 +7,12 @@ import torch
 from bench_tools import SMALL
 from hypothesis import given
 from hypothesis import strategies as st
+from torch.utils._pytree import tree_leaves
 
 from harness.compose import compose
 from harness.efficiency import child, device, measure
 from harness.efficiency.points import points
-from harness.efficiency.subject import Subject
+from harness.efficiency.subject import DECODED, Subject
 from harness.efficiency.timing import OverTime, Stopwatch, quartiles, repeats, seconds_of
 
 TINY = ["arch.dim=16", "arch.depth=1", "arch.heads=2"]
@@ -195,6 +196,40 @@ def test_a_training_step_that_ends_leaves_reading_and_decoding_measured(
     assert set(found["seconds" if what == "times" else "memory"]) == done
     assert told[-1] == found
     assert [len(each["todo"]) for each in told] == [*range(len(done), -1, -1)]
+
+
+def test_work_that_fails_in_the_warm_up_costs_the_others_nothing(tmp_path, monkeypatch):
+    def moments(optimizer):
+        raise MemoryError("no room for moments")
+
+    def prefill(subject):
+        raise ValueError("wrong")
+
+    [spec] = specs(tmp_path, "gpt")
+    for what in ("memory", "times"):
+        with monkeypatch.context() as patched:
+            patched.setattr(torch.optim.AdamW, "step", moments)
+            found = child.outcome(what, spec)
+            assert (found["status"], found["ended"]) == ("ok", {"train_step": "out-of-memory"})
+            assert found["error"] == "train_step: no room for moments"
+            assert child.outcome(what, {**spec, "ended": {"train_step": "skipped"}})["ended"] == {}
+        with monkeypatch.context() as patched:
+            patched.setattr(Subject, "prefill", prefill)
+            ended = child.outcome(what, spec)["ended"]
+            assert ended == dict.fromkeys(["prefill", "decode"] if what == "times" else ["prefill"], "failed")
+
+
+@pytest.mark.parametrize("arch", ["gpt", "t5", "mamba", "mamba2"])
+def test_a_state_is_of_what_is_computed_in_and_as_large_as_is_said(tmp_path, arch):
+    held = {}
+    for precision in ("32-true", "bf16-mixed", "bf16-true"):
+        spec = specs(tmp_path, arch, f"precision={precision}")[-1]
+        subject = Subject(spec)
+        subject.resize(2, 48, spec["side"])
+        held[precision] = sum(leaf.nbytes for leaf in tree_leaves(subject.prefill()))
+        subject.resize(1, 48 + DECODED, spec["side"])  # what there was room for
+        assert held[precision] == 2 * subject.state_bytes()
+    assert held["bf16-mixed"] == held["bf16-true"] < held["32-true"]
 
 
 def test_work_that_is_too_long_ends_the_heavier_and_what_ended_before_is_not_tried(tmp_path, monkeypatch):

@@ -68,6 +68,26 @@ def test_what_is_available_is_the_least_that_the_system_or_a_control_group_leave
     assert available() == 999_900
 
 
+@pytest.mark.parametrize(
+    ("limit", "used", "cached"),
+    [
+        ("memory.max", "memory.current", "inactive_file"),
+        ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes", "total_inactive_file"),
+    ],
+)
+def test_files_that_were_read_are_no_use_of_a_control_groups_memory(
+    monkeypatch, tmp_path, limit, used, cached
+):
+    (tmp_path / "memory").mkdir()
+    (tmp_path / limit).write_text("1000000\n")
+    (tmp_path / used).write_text("900000\n")
+    stat = (tmp_path / used).with_name("memory.stat")
+    stat.write_text(f"anon 100000\nx{cached} 7\n{cached}_x 7\n{cached} 600000\nactive_file 9\n")
+    monkeypatch.setattr(memory, "PROC", tmp_path)
+    monkeypatch.setattr(memory, "CONTROL_ROOT", tmp_path)
+    assert available() == 700_000
+
+
 def test_a_child_of_the_launcher_does_not_inherit_this_processs_peak():
     ballast = torch.ones(64 * MB)  # 256 MB, so that this process is a fat parent
     assert ballast.nbytes > 200 * MB
