@@ -124,7 +124,7 @@ class Training(L.LightningModule):
         torch.manual_seed(derived_seed(self.seed, "dropout", self.spent.batches, self.global_rank))
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        state = None if self.carried is None else self.carried.before(batch)
+        state = None if self.carried is None else self.carried.before(batch.tokens, first=batch.seen == 0)
         output = forward(self.backbone, batch, frozen=self.frozen, state=state)
         if self.carried is not None:
             self.carried.keep(output.state)

@@ -17,31 +17,30 @@ from torch.utils._pytree import tree_flatten, tree_leaves, tree_unflatten
 
 from archs import Autoregressive, checkpointing
 from archs.contract import Backbone
-from tasks.rows import Batch
 from tasks.task import Task
 
 from .errors import ConfigError
 
 
 class Carried:
-    """The state of a backbone after the last batch, cut off from what led to it: where the next one goes on.
+    """The state of a backbone after the last window, cut off from what led to it: where the next one goes on.
 
     room    tokens of a whole sequence
-    leaves  the state's tensors, flat, as they stand in a checkpoint; none before the first batch
+    leaves  the state's tensors, flat, as they stand in a checkpoint; none before the first window
     """
 
     def __init__(self, backbone: Autoregressive, room: int) -> None:
         self.backbone, self.room = backbone, room
         self.leaves: list[Tensor] = []
 
-    def before(self, batch: Batch) -> Any:
-        """The state that `batch` starts from: an empty one where its rows begin."""
+    def before(self, tokens: Tensor, *, first: bool) -> Any:
+        """The state that a window of tokens (B, T) starts from: an empty one where its rows begin."""
         assert isinstance(self.backbone, torch.nn.Module)
-        first = next(self.backbone.parameters())
+        parameter = next(self.backbone.parameters())
         fresh = self.backbone.start(
-            len(batch.tokens), max_len=self.room, device=batch.tokens.device, dtype=first.dtype
+            len(tokens), max_len=self.room, device=tokens.device, dtype=parameter.dtype
         )
-        if batch.seen == 0:
+        if first:
             return fresh
         leaves, shape = tree_flatten(fresh)
         return tree_unflatten(
@@ -66,7 +65,7 @@ def check_savers(config: DictConfig, task: Task, outline: Backbone) -> None:
 
 
 def check_carrying(config: DictConfig, sequence: int, outline: Backbone) -> None:
-    """Raise ConfigError unless a state of bounded size can be handed on through `sequence` tokens."""
+    """Raise ConfigError unless a run can hand a state of bounded size on through `sequence` tokens."""
     asked, arch = f"task.segments={config.task.segments}", f"arch={config.choices.arch}"
     for key, why in (
         (
@@ -78,6 +77,16 @@ def check_carrying(config: DictConfig, sequence: int, outline: Backbone) -> None
     ):
         if config.trainer[key] > 1:
             raise ConfigError(f"trainer.{key}={config.trainer[key]} with {asked}: {why}")
+    check_bounded(asked, arch, sequence, outline)
+    if outline.max_len is not None and outline.max_len < sequence:
+        raise ConfigError(
+            f"{asked} makes sequences of {sequence:,} tokens, but {arch} has a position table of "
+            f"{outline.max_len:,}: raise arch.position.max_len, or pick arch/position=rope"
+        )
+
+
+def check_bounded(asked: str, arch: str, sequence: int, outline: Backbone) -> None:
+    """Raise ConfigError unless the state after `sequence` tokens is as large as after twice as many."""
     if not isinstance(outline, Autoregressive):
         raise ConfigError(
             f"{asked} hands a state on, but {arch} has no start and step (archs.Autoregressive)"
@@ -87,9 +96,4 @@ def check_carrying(config: DictConfig, sequence: int, outline: Backbone) -> None
         raise ConfigError(
             f"{asked} hands a state on through {sequence:,} tokens, but that of {arch} grows with them: "
             f"{now:,} bytes, and {later:,} after twice as many; use mamba, or a smaller sliding window"
-        )
-    if outline.max_len is not None and outline.max_len < sequence:
-        raise ConfigError(
-            f"{asked} makes sequences of {sequence:,} tokens, but {arch} has a position table of "
-            f"{outline.max_len:,}: raise arch.position.max_len, or pick arch/position=rope"
         )

@@ -14,6 +14,7 @@ from archs.contract import Autoregressive, Backbone, Family
 
 from ..building import construct
 from ..loss import cross_entropy
+from ..savers import Carried
 from .timing import REPEATS, Work
 
 WARM_UP = 128  # tokens of the work that comes first
@@ -27,7 +28,8 @@ class Subject:
 
     `work` gives those kinds of work that its family and mode know (`works`):
 
-    train_step  forward, loss at every position, backward, AdamW
+    train_step  forward, loss at every position, backward, AdamW; with segments all of it for every one of
+                them in turn, each from the state that the one before it left
     forward     an encoder's hidden states; others': and the logits of the last position
     prefill     the same into a state to decode from, which is made, too
     decode      one token more for every row, after as many as the point says
@@ -37,6 +39,7 @@ class Subject:
         self.device, self.dtype = torch.device(spec["device"]), DTYPES[spec["precision"]]
         self.mixed = spec["precision"].endswith("mixed")
         self.family, self.chunked = Family(spec["family"]), spec["chunked_loss"]
+        self.segments = spec["segments"]
         backbone: Any = construct(spec["node"], spec["vocab_size"], self.device)
         if not self.mixed:
             backbone.to(self.dtype)
@@ -76,14 +79,26 @@ class Subject:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.mixed)
 
     def train_step(self) -> None:
+        if self.segments == 1:
+            self.learn(self.tokens)
+            return
+        backbone, room = self.backbone, self.tokens.shape[1]
+        assert isinstance(backbone, Autoregressive)
+        carried = Carried(backbone, room)
+        for place, tokens in enumerate(self.tokens.chunk(self.segments, dim=1)):
+            carried.keep(self.learn(tokens, carried.before(tokens, first=place == 0)))
+
+    def learn(self, tokens: Tensor, state: Any = None) -> Any:
+        """An optimiser step on tokens (B, T), from `state` where one is given; gives that behind them."""
         with self.casting():
-            hidden, _, aux = self.backbone.forward(self.tokens, source=self.source)
-            rows, targets = hidden.flatten(0, 1), self.tokens.flatten()
+            hidden, state, aux = self.backbone.forward(tokens, source=self.source, state=state)
+            rows, targets = hidden.flatten(0, 1), tokens.flatten()
             loss = cross_entropy(self.backbone, rows, targets, chunked=self.chunked)
             loss = loss + sum(aux.values())
         loss.backward()
         self.optimizer.step()
         self.optimizer.zero_grad()
+        return state
 
     @torch.inference_mode()
     def forward(self) -> None:

@@ -17,6 +17,7 @@ from ..compose import compose
 from ..counts import parse_count
 from ..diagnose import options_of, parse
 from ..errors import ConfigError, nearest, one_line
+from ..savers import check_bounded
 from ..searchpath import make_loader
 from ..strict import as_dict
 from .device import choose_precision, kernels
@@ -25,7 +26,8 @@ from .subject import DTYPES, operations
 FRAME = "gpt"  # what parts are measured in
 PARTS = ("mixer", "mlp", "norm", "position")
 TRAINING = ("precision", "activation_checkpointing", "chunked_loss")  # keys of trainer.* that cost something
-COSTS = frozenset(f"trainer.{key}" for key in TRAINING)
+SEGMENTS = "task.segments"
+COSTS = frozenset({*(f"trainer.{key}" for key in TRAINING), SEGMENTS})
 ALL = "all"
 
 
@@ -34,7 +36,7 @@ class Variant:
     """One curve's architecture at one size; `outline` is it on the meta device.
 
     label     what its curve is called; base: the architecture that it is a variant of
-    training  {precision, activation_checkpointing, chunked_loss}
+    training  {precision, activation_checkpointing, chunked_loss, segments}
     kernels   {mixer: backend} of those that have several
     """
 
@@ -118,7 +120,7 @@ def _heeded(label: str, lines: Any) -> list[str]:
         if not heeds(line):
             raise ConfigError(
                 f"variants.{label}: {line} changes nothing here; a variant takes arch=NAME, arch/PART=..., "
-                f"arch.KEY=... and trainer.{{{','.join(TRAINING)}}}"
+                f"arch.KEY=..., trainer.{{{','.join(TRAINING)}}} and {SEGMENTS}=N"
             )
     return list(lines)
 
@@ -131,12 +133,15 @@ def variant(
     typed = [f"{key if key == 'size' else f'trainer.{key}'}={_typed(value)}" for key, value in shared.items()]
     composed = compose("train", [*typed, *lines])
     name = str(composed.choices.arch)
-    own = {key: composed.trainer[key] for key in TRAINING}
+    own = {key: composed.trainer[key] for key in TRAINING} | {"segments": composed.task.segments}
     if own["precision"] not in DTYPES:
         raise ConfigError(f"trainer.precision={own['precision']} is not measured; {', '.join(DTYPES)} are")
     arch = architecture(composed, config.vocab_size)
     outline: Any = arch.build(config.vocab_size, "meta")
     checkpointing(outline, own["activation_checkpointing"])
+    if own["segments"] > 1:
+        longest = max(map(parse_count, config.lengths))
+        check_bounded(f"{SEGMENTS}={own['segments']}", f"arch={name}", longest, outline)
     S = 8 if arch.family is Family.ENCODER_DECODER else 0
     foreign.guarded(lambda: operations(outline, 1, 8, S), arch.node, "the architecture cannot be counted")
     return Variant(label or name, name.split("+")[0], size, arch, own, kernels(outline, device), outline)

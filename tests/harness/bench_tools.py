@@ -1,13 +1,31 @@
 """A sweep without processes: points whose measurement is invented, and what was measured."""
 
+import math
+
 import pytest
 
 from harness.compose import compose
 from harness.efficiency import measure
+from harness.efficiency.points import points
 from harness.efficiency.sweep import sweep
 
 SMALL = ["archs=[gpt,mamba]", "size=null", "lengths=[16,32]", "tokens_per_batch=64", "vocab_size=120"]
 SMALL += ["modes=[tokens]", "threads=1", "progress=false", "device=cpu"]
+TINY = ["arch.dim=16", "arch.depth=1", "arch.heads=2"]
+
+
+def specs(tmp_path, arch, *overrides):
+    """Specs of a tiny architecture at one length."""
+    variant = "[" + ",".join(f"'{line}'" for line in (f"arch={arch}", *TINY)) + "]"
+    lines = [
+        *SMALL,
+        "archs=[]",
+        f"variants={{{arch}-tiny: {variant}}}",
+        "lengths=[48]",
+        "tokens_per_batch=96",
+    ]
+    found = points(compose("bench", [*lines, *overrides]), tmp_path, print)
+    return [{**point.spec, "deadline": math.inf, "memory": None, "ended": {}} for point in found]
 
 
 def finished(peak=1e11):

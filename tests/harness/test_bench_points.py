@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from bench_tools import SMALL
+from bench_tools import specs
 from hypothesis import given
 from hypothesis import strategies as st
 from torch.utils._pytree import tree_leaves
@@ -15,27 +15,12 @@ from harness.efficiency.points import points
 from harness.efficiency.subject import DECODED, Subject
 from harness.efficiency.timing import OverTime, Stopwatch, quartiles, repeats, seconds_of
 
-TINY = ["arch.dim=16", "arch.depth=1", "arch.heads=2"]
 FAMILIES = {
     "bert": set(),
     "gpt": {"prefill", "decode"},
     "t5": {"prefill", "decode"},
     "mamba": {"prefill", "decode"},
 }
-
-
-def specs(tmp_path, arch, *overrides):
-    """Specs of a tiny architecture at one length."""
-    variant = "[" + ",".join(f"'{line}'" for line in (f"arch={arch}", *TINY)) + "]"
-    lines = [
-        *SMALL,
-        "archs=[]",
-        f"variants={{{arch}-tiny: {variant}}}",
-        "lengths=[48]",
-        "tokens_per_batch=96",
-    ]
-    found = points(compose("bench", [*lines, *overrides]), tmp_path, print)
-    return [{**point.spec, "deadline": math.inf, "memory": None, "ended": {}} for point in found]
 
 
 @pytest.mark.parametrize("arch", FAMILIES)
@@ -77,16 +62,6 @@ def test_every_family_is_measured_in_half_precision(tmp_path, arch, precision):
     spec = specs(tmp_path, arch, f"precision={precision}")[0]
     found = child.outcome("memory", spec)
     assert found["status"] == "ok", found["error"]
-
-
-def test_savers_save_memory_of_a_training_step(tmp_path):
-    def taken(*overrides):
-        [spec] = specs(tmp_path, "gpt", "vocab_size=4000", "lengths=[512]", *overrides)
-        return child.outcome("memory", spec)["memory"]["train_step"]["allocator"]
-
-    plain = taken()
-    assert taken("activation_checkpointing=true") < plain
-    assert taken("chunked_loss=false") > plain
 
 
 def test_the_kernels_that_ran_are_named(tmp_path):
