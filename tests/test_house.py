@@ -1,6 +1,7 @@
 """The house: who may import whom, what is shipped, and that nothing is left behind."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -67,6 +68,13 @@ def test_the_wheel_holds_every_configuration_and_template(tmp_path):
     for path in (ROOT / "harness").iterdir():
         if path.suffix in (".jinja", ".css", ".js"):
             assert f"harness/{path.name}" in names
+
+
+def test_published_reports_name_no_folder_of_a_machine():
+    reports = [path for path in (ROOT / "results" / "reference").rglob("*.*") if path.is_file()]
+    place = re.compile(r"(?<![\w.:/])/(tmp|home|root|work|mnt|Users|var)/")
+    assert reports
+    assert not [str(path.relative_to(ROOT)) for path in reports if place.search(path.read_text())]
 
 
 def test_every_configuration_file_says_what_it_is():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 import jinja2
@@ -85,8 +85,11 @@ def _yaml(value: Any) -> str:
 
 
 def _portable(config: Mapping[str, Any]) -> dict[str, Any]:
-    """A configuration without the places of the machine it ran on."""
-    return {key: value for key, value in config.items() if key not in PLACES}
+    """A configuration without places of the machine it ran on: of what it started from, the name alone."""
+    told = {key: value for key, value in config.items() if key not in PLACES}
+    if start := told.get("init_from"):
+        told["init_from"] = PurePath(str(start)).name
+    return told
 
 
 def _colours(archs: Iterable[str]) -> list[str]:

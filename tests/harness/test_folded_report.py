@@ -52,3 +52,12 @@ def test_rates_chosen_on_examples_that_others_are_tested_on_are_a_limit(reported
     assert "validation examples of the first" not in (tmp_path / "plain" / "report.html").read_text()
     assert "<th>fold</th>" not in (tmp_path / "plain" / "report.html").read_text()
     assert "fold" not in (tmp_path / "plain" / "report.csv").read_text().splitlines()[0].split(",")
+
+
+def test_a_page_names_what_a_run_started_from_and_not_where_it_lies(tmp_path):
+    start = "/machine/runs/gpt-language-s1-0123456789ab"
+    write_run(tmp_path / "tuned", "gpt", 1, "sotu_party", curves=False, config__init_from=start)
+    report.build(tmp_path / "tuned", formats=["html"])
+    page = (tmp_path / "tuned" / "report.html").read_text()
+    assert "init_from: gpt-language-s1-0123456789ab" in page
+    assert "/machine" not in page
