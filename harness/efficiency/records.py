@@ -33,6 +33,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from omegaconf import DictConfig
+
+from ..counts import parse_count
 from ..errors import note
 from ..record import DamagedRecord, read_json, write_json
 from .points import Point
@@ -78,6 +81,12 @@ def read(path: Path) -> Result:
     if not isinstance(found, dict) or not needed <= found.keys():
         raise DamagedRecord(f"{path}: no point of ours")
     return found
+
+
+def limits(config: DictConfig) -> dict[str, Any]:
+    """Those of every point: {seconds, memory}, memory in bytes, None for what is free."""
+    memory = None if config.memory is None else parse_count(config.memory)
+    return {"seconds": config.seconds_per_point, "memory": memory}
 
 
 def known(point: Point) -> Result | None:

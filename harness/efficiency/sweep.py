@@ -23,7 +23,6 @@ from omegaconf import DictConfig
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from ..counts import parse_count
 from ..environment import environment
 from ..errors import note, one_line_errors
 from ..lock import holder, run_lock
@@ -165,12 +164,11 @@ def sweep(config: DictConfig, folder: Path) -> list[Result]:
     """
     with one_line_errors():
         todo = points(config, folder, note)
-        memory = None if config.memory is None else parse_count(config.memory)
-        limits = {"seconds": config.seconds_per_point, "memory": memory}
+        limits = records.limits(config)
         device, threads = choose_device(config.device), todo[0].spec["threads"]
         free = cache(partial(measure.free, device, threads))
         if any(not records.holds(records.known(point), limits, free) for point in todo):
-            measure.check_memory(memory, device, threads)
+            measure.check_memory(limits["memory"], device, threads)
         folder.mkdir(parents=True, exist_ok=True)
         owner = holder(folder)
     if owner is not None:

@@ -31,10 +31,9 @@ from rich.progress import Progress
 
 from .. import record, report
 from ..compose import compose
-from ..counts import parse_count
 from ..diagnose import parse
 from ..efficiency.points import points
-from ..efficiency.records import failed, holds, known
+from ..efficiency.records import failed, holds, known, limits
 from ..efficiency.sweep import sweep
 from ..efficiency.table import remarks
 from ..efficiency.variants import heeds
@@ -130,9 +129,7 @@ def unmeasured(config: DictConfig, folder: Path) -> list[Line]:
     Nothing is measured for it: a point that ran out of memory counts as done, however much is free now.
     """
     asked = points(config, folder / "bench", note)
-    memory = None if config.memory is None else parse_count(config.memory)
-    limits = {"seconds": config.seconds_per_point, "memory": memory}
-    left = [point for point in asked if not holds(known(point), limits, lambda: None)]
+    left = [point for point in asked if not holds(known(point), limits(config), lambda: None)]
     seconds = sum(point.weight for point in left if point.beyond is None)
     return [Line("bench", "points", len(asked), len(left), 0, 0, seconds, rough=True)] if left else []
 
