@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from einops import rearrange, repeat
+from einops import rearrange
 from torch import Tensor
 
 
@@ -37,12 +37,15 @@ def additive(mask: Tensor | None, bias: Tensor | None, dtype: torch.dtype) -> Te
     A query that may read nothing (a pad) reads everything instead: softmax over nothing is NaN, which
     would reach the gradients, while what a pad reads is read by nobody.
     """
-    if mask is not None:
-        mask = mask | ~mask.any(-1, keepdim=True)
-    if bias is None:
-        return mask
-    bias = bias.to(dtype)
-    return bias if mask is None else bias.masked_fill(~mask, -torch.inf)
+    if mask is None:
+        return None if bias is None else bias.to(dtype)
+    mask = _some(mask)
+    return mask if bias is None else bias.to(dtype).masked_fill(~mask, -torch.inf)
+
+
+def _some(mask: Tensor) -> Tensor:
+    """The mask (..., T, S), all True in rows that were all False."""
+    return mask | ~mask.any(-1, keepdim=True)
 
 
 def attend(
@@ -114,8 +117,7 @@ def attend_window(
     window: int,
     causal: bool,
     scale: float,
-    keep: Tensor | None = None,
-    bias: Callable[[Tensor, Tensor], Tensor | None] | None = None,
+    mask: Tensor,
     dropout: float = 0.0,
 ) -> Tensor:
     """Attention to keys less than `window` away, equal to masking with `allowed`, linear in S.
@@ -126,34 +128,59 @@ def attend_window(
         causal         q block i  x  k blocks i-1, i          (n, W, 2W) instead of (S, S)
         bidirectional  q block i  x  k blocks i-1, i, i+1
 
-    k, v are of S >= T tokens, q of the last T of them; keep (B, S) masks keys; bias as `Position.bias`.
+    k, v are of S >= T tokens, q of the last T of them; mask from `window_mask`.
     """
-    (B, H, T, _), S = q.shape, k.shape[2]
-    reach = 2 if causal else 3
-    tail = -S % window
-    blocks = (S + tail) // window
-    q = F.pad(q, (0, 0, S - T, tail))
-    around = (0, 0, window, tail + (reach - 2) * window)
-    k, v = F.pad(k, around), F.pad(v, around)
-    # Blocks become the batch, and rows go beside the heads: one mask per block then serves all rows.
-    q = rearrange(q, "b h (n w) d -> n (b h) w d", w=window)
-    k = _neighbours(k, window, reach, H)
-    v = _neighbours(v, window, reach, H)
+    (B, kv_heads, S, _), T = k.shape, q.shape[2]
+    q = F.pad(q, (0, 0, S - T, -S % window))
+    # Blocks take the place of heads, heads that of rows: the keys around all blocks are then a view of the
+    # keys, in which neighbours overlap, and none is stored twice.
+    q = rearrange(q, "b (h g) (n w) d -> (b h) n (g w) d", h=kv_heads, w=window)
+    k, v = (_around(t.flatten(0, 1), window, causal) for t in (k, v))
+    y = attend(q, k, v, scale=scale, mask=mask, dropout=dropout)
+    return rearrange(y, "(b h) n (g w) d -> b (h g) (n w) d", b=B, w=window)[:, :, S - T : S]
 
-    own = torch.arange(blocks * window, device=q.device).view(blocks, window)
-    near = own[:, :1] - window + torch.arange(reach * window, device=q.device)  # (n, reach W)
-    mask = (allowed(own, near, causal, window) & (near < S)[:, None])[:, None]  # (n, 1, W, reach W)
+
+def window_mask(
+    k: Tensor,
+    heads: int,
+    *,
+    window: int,
+    causal: bool,
+    keep: Tensor | None = None,
+    bias: Callable[[Tensor, Tensor], Tensor | None] | None = None,
+) -> Tensor:
+    """What `attend_window` adds to its scores for keys k (B, Hkv, S, Dh): (1 | B Hkv, n, G W, reach W).
+
+    G = heads / Hkv; keep (B, S) masks keys; bias as `Position.bias`. With a narrow head it is larger than all
+    that a layer keeps of its tokens: layers alike should share it.
+    """
+    B, kv_heads, S, _ = k.shape
+    own = torch.arange(window, device=k.device)  # the first block, (W), and what is around it, (reach W)
+    near = torch.arange(-window, (_reach(causal) - 1) * window, device=k.device)
+    read = allowed(own + window, near + window, causal, window)  # alike in all blocks
+    place = torch.arange(0, S, window, device=k.device)[:, None] + near
+    there = (place >= 0) & (place < S)  # (n, reach W)
+    mask = (read & there[:, None])[None, None, :, None]
     if keep is not None:
-        kept = F.pad(keep, around[2:]).unfold(1, reach * window, window)  # (B, n, reach W)
-        mask = mask & repeat(kept, "b n s -> n (b h) 1 s", h=H)
-    scores = bias(own[:1], near[:1]) if bias is not None else None  # alike in all blocks
-    if scores is not None:
-        scores = repeat(scores, "1 h w s -> 1 (b h) w s", b=B)
-    y = attend(q, k, v, scale=scale, mask=additive(mask, scores, q.dtype), dropout=dropout)
-    return rearrange(y, "n (b h) w d -> b h (n w) d", b=B)[:, :, S - T : S]
+        mask = mask & rearrange(_around(keep[..., None], window, causal), "b n s 1 -> b 1 n 1 1 s")
+    scores = bias(own[None], near[None]) if bias is not None else None
+    if scores is None:
+        scores = k.new_zeros(())  # torch would make numbers of a bool mask, for every layer anew
+    else:
+        scores = rearrange(scores, "1 (h g) w s -> 1 h 1 g w s", h=kv_heads)
+    mask = scores.to(k.dtype).masked_fill(~_some(mask), -torch.inf)  # (B | 1, Hkv | 1, n, G | 1, W, reach W)
+    rows = (1, 1) if mask.shape[:2] == (1, 1) else (B, kv_heads)
+    mask = mask.expand(*rows, -1, heads // kv_heads, -1, -1)
+    return rearrange(mask, "b h n g w s -> (b h) n (g w) s")
 
 
-def _neighbours(k: Tensor, window: int, reach: int, heads: int) -> Tensor:
-    """Padded keys (B, Hkv, (n + reach - 1) W, Dh) to those around each block, (n, B H, reach W, Dh)."""
-    blocks = k.unfold(2, reach * window, window)
-    return repeat(blocks, "b h n d s -> n (b h g) s d", g=heads // k.shape[1])
+def _around(k: Tensor, window: int, causal: bool) -> Tensor:
+    """Keys (B, S, D) to those around each block of `window`, a view (B, n, reach W, D) of them padded."""
+    reach = _reach(causal)
+    after = -k.shape[1] % window + (reach - 2) * window
+    return F.pad(k, (0, 0, window, after)).unfold(1, reach * window, window).mT
+
+
+def _reach(causal: bool) -> int:
+    """Blocks that a block reads."""
+    return 2 if causal else 3

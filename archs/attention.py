@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from archs.attend import additive, allowed, attend, attend_window
+from archs.attend import additive, allowed, attend, attend_window, window_mask
 from archs.context import Context
 from archs.init import check_scheme, init_linear, init_weight, residual_gain
 
@@ -156,17 +156,11 @@ class Attention(nn.Module):
 
     def _in_blocks(self, q: Tensor, k: Tensor, v: Tensor, ctx: Context, keep: Tensor | None = None) -> Tensor:
         assert self.window is not None
-        return attend_window(
-            q,
-            k,
-            v,
-            window=self.window,
-            causal=self.causal,
-            scale=self.scale,
-            keep=keep,
-            bias=ctx.position.bias,
-            dropout=self._drop,
-        )
+        about: dict[str, Any] = {"window": self.window, "causal": self.causal}
+        key = ("blocks", *about.values(), self.heads, k.shape, k.dtype)
+        bias = ctx.position.bias
+        mask = ctx.once(key, lambda: window_mask(k, self.heads, keep=keep, bias=bias, **about))
+        return attend_window(q, k, v, mask=mask, scale=self.scale, dropout=self._drop, **about)
 
     def _continue(self, q: Tensor, k: Tensor, v: Tensor, ctx: Context, state: KV) -> tuple[Tensor, KV]:
         """From a state that has seen tokens. Reads as many slots as have been used, not all there are."""

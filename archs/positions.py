@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -207,8 +208,7 @@ class T5Bias(Position):
         return offset + torch.where(distance < exact, distance, far)
 
     def bias(self, q_pos: Tensor, k_pos: Tensor) -> Tensor:
-        relative = k_pos[:, None, :] - q_pos[:, :, None]
-        return rearrange(self.table(self.bucket(relative)), "b t s h -> b h t s")
+        return _by_distance(lambda relative: self.table(self.bucket(relative)), q_pos, k_pos)
 
 
 class Alibi(Position):
@@ -227,8 +227,30 @@ class Alibi(Position):
         self.slopes += [2 ** (-4 * i / power) for i in range(1, 2 * (heads - power), 2)]
 
     def bias(self, q_pos: Tensor, k_pos: Tensor) -> Tensor:
-        distance = (k_pos[:, None, None, :] - q_pos[:, None, :, None]).abs()
-        return -torch.tensor(self.slopes, device=distance.device)[:, None, None] * distance
+        slopes = torch.tensor(self.slopes, device=q_pos.device)
+        return _by_distance(lambda relative: -slopes * relative.abs()[..., None], q_pos, k_pos)
+
+
+def _by_distance(numbers: Callable[[Tensor], Tensor], q_pos: Tensor, k_pos: Tensor) -> Tensor:
+    """What `numbers` gives distances k - q (...), a number per head (..., H), as `Position.bias`.
+
+    Where positions follow each other, every query has the numbers of the one before it, shifted by one:
+
+        k - q   -3 -2 -1  0  1  2  3        of T + S - 1 distances instead of T S pairs
+        q = 3   [---------]
+        q = 2      [---------]   ...
+    """
+    if not (_follow(q_pos) and _follow(k_pos)):
+        return rearrange(numbers(k_pos[:, None, :] - q_pos[:, :, None]), "b t s h -> b h t s")
+    T, S = q_pos.shape[1], k_pos.shape[1]
+    distances = k_pos[0, 0] - q_pos[0, -1] + torch.arange(T + S - 1, device=q_pos.device)
+    row = numbers(distances).mT.contiguous()  # (H, T + S - 1)
+    return row.unfold(1, S, 1).flip(1)[None]
+
+
+def _follow(pos: Tensor) -> bool:
+    """Are positions (B, T) those of one sequence without gaps? Looking would stall another device: False."""
+    return len(pos) == 1 and pos.device.type == "cpu" and bool((pos.diff() == 1).all())
 
 
 def _angles(pos: Tensor, dim: int, theta: float) -> Tensor:

@@ -169,8 +169,10 @@ class S6(nn.Module):
 
 def last_inputs(past: Tensor, x: Tensor, keep: Tensor | None) -> Tensor:
     """The K-1 newest kept inputs (B, K-1, E) of past followed by x (B, T, E), whose pads are in the tail."""
-    inputs = torch.cat([past, x.to(past.dtype)], 1)
+    held = past.shape[1]
     if keep is None:
-        return inputs[:, x.shape[1] :]
-    newest = keep.sum(1)[:, None] + torch.arange(past.shape[1], device=x.device)  # (B, K-1)
-    return inputs.gather(1, newest[..., None].expand(-1, -1, x.shape[2]))
+        newest = torch.cat([past, x[:, max(0, x.shape[1] - held) :].to(past.dtype)], 1)
+        return newest[:, newest.shape[1] - held :].clone()  # a view of x would keep all of it alive
+    inputs = torch.cat([past, x.to(past.dtype)], 1)
+    last = keep.sum(1)[:, None] + torch.arange(held, device=x.device)  # (B, K-1)
+    return inputs.gather(1, last[..., None].expand(-1, -1, x.shape[2]))

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+from torch import Tensor
 from torch.utils._pytree import tree_leaves, tree_map
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -95,4 +96,9 @@ class Cost(Subject):
                 assert declared == held, (
                     f"state_bytes({T}, {S}, {dtype}) says {declared}, but the state of start(1, max_len={T}) "
                     f"holds {held} after {T} tokens. Count every tensor of it: see archs.contract.Backbone."
+                )
+                alive = {s.data_ptr(): s.nbytes() for s in map(Tensor.untyped_storage, tree_leaves(state))}
+                assert sum(alive.values()) == held, (
+                    f"the tensors of a state have {held} bytes, but are views of {sum(alive.values())} after "
+                    f"{T} tokens, which stay alive as long as the state does: clone what you keep"
                 )

@@ -62,7 +62,7 @@ class Running(Mean):
         if state is not None and len(total) != len(x):
             raise ValueError(f"the state is of {len(total)} rows, tokens of {len(x)}")
         total, count = total + (x * kept).cumsum(1), count + kept.cumsum(1)  # (B, T, D), (B, T, 1)
-        after = None if state is None else self.after(total[:, -1:], count[:, -1:])
+        after = None if state is None else self.after(total[:, -1:].clone(), count[:, -1:].clone())
         return self.divide(total, count), after
 
     def divide(self, total, count):

@@ -4,9 +4,10 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from kept_bytes import kept_bytes
 
 from archs import allowed, attend
-from archs.attend import additive, attend_window
+from archs.attend import additive, attend_window, window_mask
 
 
 def by_definition(q, k, v, mask, scale, bias=None):
@@ -78,7 +79,8 @@ def test_a_window_in_blocks_is_its_mask(T, window, causal, biased, data):
         return slope * (k_pos[:, None, None, :] - q_pos[:, None, :, None]) if biased else None
 
     n = data.draw(st.integers(1, T))  # queries, the last ones
-    ours = attend_window(q[:, :, -n:], k, v, window=window, causal=causal, scale=0.3, keep=keep, bias=bias)
+    mask = window_mask(k, q.shape[1], window=window, causal=causal, keep=keep, bias=bias)
+    ours = attend_window(q[:, :, -n:], k, v, window=window, causal=causal, scale=0.3, mask=mask)
     places = torch.arange(T)
     mask = allowed(places, places, causal, window)
     if keep is not None:
@@ -104,7 +106,24 @@ def test_a_window_takes_memory_linear_in_length():
 
         q = torch.zeros(1, 2, T, 4)
         with Watch():
-            attend_window(q, q, q, window=16, causal=True, scale=1.0)
+            mask = window_mask(q, 2, window=16, causal=True)
+            attend_window(q, q, q, window=16, causal=True, scale=1.0, mask=mask)
         return max(sizes)
 
     assert largest(2048) <= 2.1 * largest(1024)
+
+
+def test_layers_with_a_window_keep_their_tokens_once_and_share_a_mask(build):
+    """What one more layer keeps for its backward pass does not grow with its window."""
+    tokens = torch.zeros(1, 512, dtype=torch.long)
+
+    def per_layer(*mixer):
+        few, many = (build("gpt", *mixer, f"depth={n}", "position.max_len=512") for n in (2, 6))
+        kept = [kept_bytes(model, lambda model=model: model(tokens).hidden) for model in (few, many)]
+        return (kept[1] - kept[0]) / 4
+
+    full = per_layer()
+    narrow, wide = (per_layer("arch/mixer=sliding", f"mixer.window={window}") for window in (32, 128))
+    assert wide < 1.05 * narrow
+    # What is kept in their stead: queries, keys and values as they come from one projection.
+    assert narrow < 1.05 * full

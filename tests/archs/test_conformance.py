@@ -171,6 +171,7 @@ WRONG = {
     wrong.CountsForAllRows: {"a_state_does_not_mix_rows", "rows_go_on_by_themselves"},
     wrong.OverwritesItsState: {"a_state_without_room_is_no_silent_error"},
     wrong.UnderstatesItsState: {"state_bytes_as_declared"},
+    wrong.HoldsMoreThanItsState: {"state_bytes_as_declared"},
     wrong.UnderstatesItsWork: {"flops_as_counted", "flops_of_going_on"},
     wrong.IgnoresScored: {"flops_as_counted"},
     wrong.HoldsAnIdleMatrix: {"every_parameter_gets_a_gradient"},

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from archs import Alibi, RMSNorm, Rotary
+from archs import Alibi, RMSNorm, Rotary, T5Bias
 from archs.context import Context
 
 
@@ -139,3 +139,22 @@ def test_alibi_slopes_are_the_papers():
     torch.testing.assert_close(torch.tensor(twelve), torch.tensor([2.0**-i for i in range(1, 9)] + extra))
     bias = Alibi(8, causal=True, heads=8).bias(torch.tensor([[4]]), torch.arange(5)[None])
     torch.testing.assert_close(bias[0, :, 0], -torch.tensor(eight)[:, None] * torch.tensor([4.0, 3, 2, 1, 0]))
+
+
+@pytest.mark.parametrize("scheme", [Alibi, T5Bias])
+@pytest.mark.parametrize("causal", [True, False])
+def test_a_bias_is_the_same_in_any_order_of_positions(scheme, causal):
+    """Positions that follow each other take another way; in value and in gradient."""
+    position = scheme(8, causal, heads=4)
+    position.reset_parameters()
+    generator = torch.Generator().manual_seed(0)
+    for q_pos, k_pos in ((torch.arange(7), torch.arange(7)), (torch.arange(5, 12), torch.arange(2, 12))):
+        rows, columns = (torch.randperm(len(pos), generator=generator) for pos in (q_pos, k_pos))
+        in_order = position.bias(q_pos[None], k_pos[None])
+        mixed = position.bias(q_pos[rows][None], k_pos[columns][None])
+        torch.testing.assert_close(in_order[:, :, rows][..., columns], mixed, rtol=0, atol=0)
+        if scheme is T5Bias:
+            weights = torch.randn(in_order.shape, generator=generator)
+            mine = torch.autograd.grad((in_order * weights).sum(), position.table.weight)
+            same = (mixed * weights[:, :, rows][..., columns]).sum()
+            torch.testing.assert_close(mine, torch.autograd.grad(same, position.table.weight))
