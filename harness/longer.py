@@ -1,4 +1,7 @@
-"""archs-eval run=RUN length=...: a finished run at other lengths than it was trained on."""
+"""archs-eval run=RUN length=...: a finished run at other lengths than it was trained on.
+
+A learned table of positions is asked no further than it was trained: what the rows behind hold is noise.
+"""
 
 from __future__ import annotations
 
@@ -91,7 +94,7 @@ def _parts(task: SupervisedTask, loaded: Loaded, split: str, title: str) -> Iter
     rows = [["trained", *(found[name] for name in metrics)]]
     for part in (*task.parts(split), *task.further(split)):
         rows.append([part, *(found[f"{name}_{part}"] for name in metrics)])
-    yield Sheet(title, ["part", *metrics], rows)
+    yield Sheet(explained(title, rows, task.reach(loaded.backbone)), ["part", *metrics], rows)
     if "by_depth" in found:
         by_depth: dict[str, dict[str, float]] = found["by_depth"]
         depths = sorted({depth for row in by_depth.values() for depth in row}, key=int)
@@ -109,12 +112,20 @@ def _contexts(loaded: Loaded, lengths: Sequence[int], split: str, title: str) ->
         contexts = task.behind(everything, split)
     except ValueError as error:
         raise ConfigError(f"length={list(lengths)}: {error}") from None
-    found = values(contexts.evaluate(loaded.backbone, task.continuation_prompt))
+    reach = task.reach(loaded.backbone)
+    found = values(contexts.evaluate(loaded.backbone, task.continuation_prompt, reach))
     rows = [[f"{context:,}", found[named(context)]] for context in everything]
-    yield Sheet(title, ["bytes of context", task.primary], rows)
+    yield Sheet(explained(title, rows, reach), ["bytes of context", task.primary], rows)
     if loaded.arch.family is Family.DECODER:
-        by_position = contexts.by_position(loaded.backbone)
+        by_position = contexts.by_position(loaded.backbone, reach)
         rows = [
             [f"{int(n):,} to {2 * int(n) - 1:,}" if n != "1" else n, bpb] for n, bpb in by_position.items()
         ]
         yield Sheet("every token of the longest windows", ["tokens before it", "bits per byte"], rows)
+
+
+def explained(title: str, rows: Sequence[Sequence[Any]], reach: int | None) -> str:
+    """The title, and why some of the rows have no number."""
+    if all(None not in row for row in rows):
+        return title
+    return f"{title} · –: longer than its table of positions was trained to, {reach:,} tokens"

@@ -135,7 +135,8 @@ def sheet(found: Streamed, title: str) -> Sheet:
 
 
 def measure(model: Backbone, tokens: int, length: int) -> Iterator[tuple[float, float, int]]:
-    """Of each round: tokens/s of the stream and of sequences of `length`, peak bytes of the process."""
+    """Of each round: tokens read per second, of the stream and of sequences of `length`; peak bytes of the
+    process."""
     vocabulary, share = model.vocab_size, tokens // ROUNDS
     rng = np.random.default_rng(0)
     byte_lengths = np.ones(vocabulary, dtype=np.int64)
@@ -147,10 +148,13 @@ def measure(model: Backbone, tokens: int, length: int) -> Iterator[tuple[float, 
         begun = time.perf_counter()
         for _cost in reader.read(ids):
             pass
-        read = time.perf_counter()
+        streamed = share / (time.perf_counter() - begun)
         highest = peak.baseline + peak.bytes()
-        row_costs(model, rows(ids, length))
-        yield share / (read - begun), share / (time.perf_counter() - read), highest
+        sequences = rows(ids, length)
+        begun = time.perf_counter()
+        row_costs(model, sequences)
+        read = sum(len(row.tokens) for row in sequences)
+        yield streamed, read / (time.perf_counter() - begun), highest
 
 
 def rows(ids: np.ndarray, length: int) -> list[Row]:

@@ -44,11 +44,11 @@ def evaluated(loaded: Loaded, config: DictConfig) -> tuple[Metrics, Mapping[str,
     task = other_task(loaded, config)
     baselines = task.baselines(config.split)
     if config.shots is None:
-        most = loaded.backbone.max_len
-        if most is not None and task.max_len > most:
+        reach = loaded.task.reach(loaded.backbone)
+        if reach is not None and task.max_len > reach:
             raise ConfigError(
                 f"task={config.choices.task} needs {task.max_len} positions, "
-                f"and run={loaded.folder} has {most}"
+                f"and the table of run={loaded.folder} was trained to {reach}"
             )
         return task.evaluate(loaded.backbone, config.split), baselines
     if not isinstance(task, TextTask):

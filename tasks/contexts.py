@@ -55,15 +55,16 @@ class Contexts:
         self._questions = {n: questions(corpus, split, tokenizer, of) for n, of in lists.items()}
         self._byte_lengths = tokenizer.byte_lengths
 
-    def evaluate(self, model: Backbone, prompt: Prompt) -> dict[str, Costs | None]:
-        """{metric: costs} from the shortest context to the longest; None for those that are longer than the
-        model's position table.
+    def evaluate(self, model: Backbone, prompt: Prompt, reach: int | None) -> dict[str, Costs | None]:
+        """{metric: costs} from the shortest context to the longest; None for those beyond `reach`.
 
-        prompt: an objective's `continuation_prompt`.
+        prompt: an objective's `continuation_prompt`. reach: positions that the model can be asked at
+        (Task.reach).
         """
         found: dict[str, Costs | None] = {}
         for context, of in self._questions.items():
-            fits = reaches(model, [row for question in of for row in prompt(*question.pieces)])
+            needed = longest([row for question in of for row in prompt(*question.pieces)])
+            fits = reach is None or needed <= reach
             found[named(context)] = Costs(asked(model, of, prompt), of) if fits else None
         return found
 
@@ -79,16 +80,16 @@ class Contexts:
         """Of the longest window with the shortest context."""
         return max(question.tokens for question in self._questions[self.contexts[0]])
 
-    def by_position(self, model: Backbone) -> dict[str, float]:
+    def by_position(self, model: Backbone, reach: int | None) -> dict[str, float]:
         """Bits per byte of every token of the longest windows, in one causal pass of a decoder, by how many
         tokens stand before it: {"1": ..., "2": ..., "4": ...} for 1, 2 to 3, 4 to 7, ...
 
-        Of a model whose position table ends before, the numbers that it reaches whole: so each number is of
-        the same bytes for all models.
+        Where `reach` ends before, the numbers that lie within it whole: so each number is of the same bytes
+        for all models.
         """
         rows = [window(question) for question in self._questions[self.contexts[-1]]]
-        if model.max_len is not None and not reaches(model, rows):
-            whole = 2 ** int(np.log2(1 + model.max_len)) - 1
+        if reach is not None and longest(rows) > reach:
+            whole = 2 ** int(np.log2(1 + reach)) - 1
             rows = [Row(row.tokens[:whole], row.at[:whole], row.target[:whole]) for row in rows]
         nats = np.concatenate(row_costs(model, rows))
         bytes = np.concatenate([self._byte_lengths[row.target] for row in rows])
@@ -113,9 +114,7 @@ def window(question: Question) -> Row:
     return Row(text[:-1], np.arange(len(text) - 1), text[1:])
 
 
-def reaches(model: Backbone, rows: Sequence[Row]) -> bool:
-    """Whether the model has positions for all of the rows."""
-    if model.max_len is None:
-        return True
+def longest(rows: Sequence[Row]) -> int:
+    """Positions that the rows need, their sources included."""
     sources = [row.source for row in rows if row.source is not None]
-    return max(map(len, [*(row.tokens for row in rows), *sources])) <= model.max_len
+    return max(map(len, [*(row.tokens for row in rows), *sources]))

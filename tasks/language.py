@@ -42,9 +42,9 @@ class LanguageTask(Task):
     infill_context    "both" or "left": the sides of the gap that this family's objective can show
     native_loss       the objective's own loss in nats per target, on held-out windows corrupted always alike
     continuation_bpb_context_bytes_N   (with `beyond`) as continuation_bpb, of the same scored bytes behind a
-                      context of N bytes, for each length; None where the model's position table ends before
+                      context of N bytes, for each length; None beyond what a position table was trained to
     by_position       (with `beyond`, decoders) {n: bits per byte of tokens n to 2n - 1 of the longest
-                      windows}, every token given all before it; to where the position table ends
+                      windows}, every token given all before it; as far as a table of positions was trained
     clusters          (test) bits and scored bytes of each document, summed over its windows: what a cluster
                       bootstrap by document resamples
 
@@ -194,11 +194,12 @@ class LanguageTask(Task):
             "infill_bpb": Costs(filled, infills),
         }
         if self._beyond and not quick:
-            longer = self._beyond[split].evaluate(model, self._objective.continuation_prompt)
+            prompt, reach = self._objective.continuation_prompt, self.reach(model)
+            longer = self._beyond[split].evaluate(model, prompt, reach)
             metrics |= values(longer)
             costs |= longer
             if self._objective.family is Family.DECODER:
-                metrics["by_position"] = self._beyond[split].by_position(model)
+                metrics["by_position"] = self._beyond[split].by_position(model, reach)
         if split == "test" and not quick:
             metrics["clusters"] = by_document({name: cost for name, cost in costs.items() if cost})
         return metrics

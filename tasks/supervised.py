@@ -23,6 +23,7 @@ from .streams import stream
 from .task import Task
 
 SOLVED = 0.99  # value of the primary metric from which a task that is solved or not counts as solved
+FEWEST = 20  # answers that a fifth of the depths must hold to be reported
 EVERY_TOKEN = "every token"  # the objective's name where not only answers are trained on
 
 
@@ -135,9 +136,10 @@ class SupervisedTask(Task):
     def evaluate(self, model: Backbone, split: str, *, quick: bool = False) -> dict[str, Any]:
         """accuracy over answer tokens (given the gold prefix where an answer has several and is not read
         in place), exact_match over examples, native_loss in nats per answer token, accuracy and exact_match
-        of each part (None where the model's position table ends before it), and, for tasks that are solved
-        or not, solved. On the test split also clusters (see `clusters`); with parts beyond what is trained on
-        also by_depth, where the task knows depths: {part: {percent: accuracy}}, "trained" among the parts."""
+        of each part (None beyond what a table of positions was trained to, see `reach`), and, for tasks that
+        are solved or not, solved. On the test split also clusters (see `clusters`); with parts beyond what is
+        trained on also by_depth, where the task knows depths: {part: {percent: accuracy}}, "trained" one of
+        the parts."""
         examples = self.examples(split)
         examples = self.quick(examples) if quick else examples
         judged = self.judge(model, examples)
@@ -169,19 +171,20 @@ class SupervisedTask(Task):
     def _beyond(self, model: Backbone, split: str, trained: Judged) -> dict[str, Any]:
         """Metrics of the further parts, and accuracy by depth beside that at what is trained on."""
         found: dict[str, Any] = {}
-        judged = {"trained": (trained, self.examples(split))}
+        judged, reach = {"trained": (trained, self.examples(split))}, self.reach(model)
         for part, examples in self.further(split).items():
-            if model.max_len is None or self.positions(examples) <= model.max_len:
+            if reach is None or self.positions(examples) <= reach:
                 judged[part] = self.judge(model, examples), examples
                 found |= self._named(part, self.metrics(*judged[part]))
             else:
                 found |= self._named(part, {})
-        depths = {
+        depths_of = {
             part: by_depth(of.right, depths, examples.target_lengths)
             for part, (of, examples) in judged.items()
             if (depths := self.answer_depths(examples)) is not None
         }
-        return found | ({"by_depth": depths} if depths and self.further(split) else {})
+        told = {part: accuracy for part, accuracy in depths_of.items() if accuracy}
+        return found | ({"by_depth": told} if told and self.further(split) else {})
 
     def positions(self, examples: Examples) -> int:
         """How many a model must have to be asked these."""
@@ -211,17 +214,18 @@ def judge(logits: Tensor, targets: Tensor, labels: Tensor) -> Tensor:
 
 def by_depth(right: Sequence[np.ndarray], depths: np.ndarray, lengths: np.ndarray) -> dict[str, float]:
     """Accuracy by depth, {"0": ..., "25": ...}: of whole answers by each depth, of tokens by fifths, each
-    named by its lower end.
+    named by its lower end and left out where it holds fewer than FEWEST of them.
 
     right: of each answer token, by example. depths: see `answer_depths`. lengths: of the answers (N,).
     """
     if depths.ndim == 1:
-        values, places = np.array([float(row.all()) for row in right]), depths
+        values, places, fewest = np.array([float(row.all()) for row in right]), depths, 1
     else:
         values = np.concatenate([row[:n] for row, n in zip(right, lengths, strict=True)])
         places = np.concatenate([row[:n] for row, n in zip(depths, lengths, strict=True)])
-        places = (places // 20 * 20).clip(max=80).astype(int)
-    return {str(place): float(values[places == place].mean()) for place in np.unique(places)}
+        places, fewest = (places // 20 * 20).clip(max=80).astype(int), FEWEST
+    found = zip(*np.unique(places, return_counts=True), strict=True)
+    return {str(place): float(values[places == place].mean()) for place, count in found if count >= fewest}
 
 
 def mean(rows: Sequence[np.ndarray]) -> float:

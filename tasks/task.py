@@ -17,7 +17,7 @@ class Task(ABC):
 
     name         as in tables ("language", "mqar")
     vocab_size   ids that the model must be able to read and name
-    max_len      longest row that training or evaluation will show the model
+    max_len      longest row that training or evaluation will show the model, longer ones of `beyond` excepted
     digests      sha256 by name of everything the data depend on (corpus, tokenizer, windows, ...)
     objective    name of the training objective ("causal", "masked", ...; "answers" for supervised tasks)
     primary      the metric that selects a checkpoint ("continuation_bpb"); see higher_is_better
@@ -48,6 +48,15 @@ class Task(ABC):
     def typical(self, size: int, count: int) -> list[int]:
         """Numbers of `count` training batches of `size` whose mean cost is that of the training."""
         return list(range(count))
+
+    def reach(self, model: Backbone) -> int | None:
+        """Positions that `model`, trained on this task, can be asked at; None where there is no end.
+
+        A table of positions ends where training did: of the rows behind it nothing was learned. What weights
+        that it started from had learned there does not count.
+        """
+        trained = self.max_len if self.sequence is None else self.sequence
+        return None if model.max_len is None else min(model.max_len, trained)
 
     @classmethod
     def wrap(cls, backbone: Backbone) -> Backbone:

@@ -13,7 +13,6 @@ import json
 import os
 import statistics
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -32,16 +31,14 @@ Found = dict[str, Any]
 
 
 def baseline(spec: Found) -> Iterator[Found]:
-    """Bytes that a limit would count already; None where the system does not say.
+    """Bytes that a limit would count before there is a model; None where the system does not say.
 
-    On a GPU no weights are there yet, but what any product of matrices works with.
+    Among them is what a look at the machine's own speed takes, which every point has beside its model: on a
+    GPU much more than libraries do.
     """
-    if spec["device"] == "cuda":
-        one = torch.ones(1, 1, device="cuda")
-        torch.mm(one, one)
-        yield {"status": "ok", "bytes": torch.cuda.memory_reserved()}
-    else:
-        yield {"status": "ok", "bytes": field("VmData")}
+    Stopwatch(torch.device(spec["device"])).look()
+    on_gpu = spec["device"] == "cuda"
+    yield {"status": "ok", "bytes": torch.cuda.memory_reserved() if on_gpu else field("VmData")}
 
 
 def shaped(spec: Found) -> Subject:
@@ -79,7 +76,6 @@ def memory(spec: Found) -> Iterator[Found]:
     """Peak bytes of every kind of work but decoding, whose memory is the state, and the kernels that ran."""
     subject, method = shaped(spec), ""
     found: dict[str, dict[str, int | None]] = {}
-    took: dict[str, float] = {}
     operators: set[str] = set()
 
     def watch(name: str) -> None:
@@ -87,11 +83,8 @@ def memory(spec: Found) -> Iterator[Found]:
         work = subject.work(name)
         with watched() as allocated:
             peak = PeakMemory(spec["device"])
-            begin = time.monotonic()
             work()
-            seconds = time.monotonic() - begin
             taken, method = peak.bytes(), peak.method
-        took[name] = seconds
         operators.update(allocated.operators)
         on_gpu = spec["device"] == "cuda"
         found[name] = {
@@ -103,7 +96,6 @@ def memory(spec: Found) -> Iterator[Found]:
     for state in turns(spec, subject, watch, "decode"):
         yield {
             **state,
-            "took": took,
             "memory": found,
             "memory_method": words(spec["device"], method, bool(operators)),
             "state_bytes": subject.state_bytes(),

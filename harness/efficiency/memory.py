@@ -19,11 +19,12 @@ from torch.profiler import ProfilerActivity, profile
 
 PROC = Path("/proc")
 # What a control group may hold, what it holds, and the part of that, in the memory.stat beside it, which is
-# files that were read and not used since: the system takes it back where memory is short. Version 2, then 1.
-CONTROL = (
-    ("memory.max", "memory.current", "inactive_file"),
-    ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes", "total_inactive_file"),
-)
+# files that were read and not used since: the system takes it back where memory is short. By the name that
+# /proc/self/cgroup and the folder below the root have for the hierarchy: version 2, then 1.
+CONTROL = {
+    "": ("memory.max", "memory.current", "inactive_file"),
+    "memory": ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+}
 CONTROL_ROOT = Path("/sys/fs/cgroup")
 UNIT = 1 if sys.platform == "darwin" else 1024  # of ru_maxrss
 
@@ -40,11 +41,26 @@ def field(name: str, file: str = "self/status") -> int | None:
 def available() -> int | None:
     """Bytes that processes can still take without swapping; None where the system does not say."""
     found = [field("MemAvailable", "meminfo")]
-    for limit, used, cached in CONTROL:
-        with contextlib.suppress(OSError, ValueError):  # "max" is no number
-            most, now = (int((CONTROL_ROOT / file).read_text()) for file in (limit, used))
-            found.append(most - now + _told((CONTROL_ROOT / used).with_name("memory.stat"), cached))
+    for hierarchy, (limit, used, cached) in CONTROL.items():
+        for group in _groups(hierarchy):
+            with contextlib.suppress(OSError, ValueError):  # "max" is no number
+                most, now = (int((group / file).read_text()) for file in (limit, used))
+                found.append(most - now + _told(group / "memory.stat", cached))
     return min((value for value in found if value is not None), default=None)
+
+
+def _groups(hierarchy: str) -> list[Path]:
+    """Folders of this process's control group and of all that it lies in: what limits one limits it.
+
+    The root is always among them: in a container it is the container's own, whatever the path says.
+    """
+    parts: list[str] = []
+    with contextlib.suppress(OSError):
+        for line in (PROC / "self/cgroup").read_text().splitlines():
+            _, controllers, path = line.split(":", 2)
+            if hierarchy in controllers.split(","):
+                parts = path.strip("/").split("/")
+    return [CONTROL_ROOT.joinpath(hierarchy, *parts[:depth]) for depth in range(len(parts) + 1)]
 
 
 def _told(file: Path, name: str) -> int:

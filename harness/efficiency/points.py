@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,18 +13,21 @@ from typing import Any
 import torch
 from omegaconf import DictConfig
 
-from archs.contract import Family
+from archs.contract import Backbone, Family
+from archs.positions import Position
 
+from .. import loss, savers
 from ..building import construct
 from ..counts import format_count, parse_count
-from ..environment import processor
+from ..environment import processor, version_of
 from ..identity import DIGITS, source, sources
+from . import child, measure, memory, subject, timing
 from .device import choose_device, device_name
-from .subject import DECODED, lengths, operations, works
+from .subject import DECODED, GENERATION, lengths, operations, works
 from .timing import repeats
 from .variants import Variant, sizes, training, variants
 
-VERSION = 2  # of how a point is measured
+CODE = (loss, savers, child, measure, memory, subject, timing)  # of the harness: a result depends on it
 SIDES = ("source", "target")
 START = 5.0  # seconds that the processes of a point take before and after their work, about
 RATE = 5e10  # FLOP/s of an ordinary processor, for what a point will take beside others
@@ -40,8 +43,10 @@ class Point:
     spec     everything that decides the result, limits aside: the setting, kernels, PyTorch and code, too
     model    digest of what of that is alike at all lengths, in both modes and on both sides
     path     a file of its own for every spec
-    beyond   why the architecture cannot be that long, if so
+    twin     of a point of one sequence: where the one in mode tokens is kept, if its batch is one row, too
+    beyond   {work: why} of the kinds of work that its positions end before
     weight   seconds that it takes, roughly, one point beside another
+    biased   whether its positions add to the scores of attention
     """
 
     label: str
@@ -55,8 +60,10 @@ class Point:
     spec: dict[str, Any]
     model: str
     path: Path
-    beyond: str | None
+    twin: Path | None
+    beyond: Mapping[str, str]
     weight: float
+    biased: bool
 
     @property
     def curve(self) -> tuple[str, str, str | None, str]:
@@ -80,18 +87,21 @@ def points(config: DictConfig, folder: Path, say: Callable[[str], None]) -> list
     """
     device = choose_device(config.device)
     threads = torch.get_num_threads() if config.threads is None else config.threads
-    same = {"version": VERSION, "torch": torch.__version__, "device": device, "threads": threads}
-    same |= {"vocab_size": config.vocab_size, "sources": {"archs": source("archs")}}
+    same = {"torch": torch.__version__, "device": device, "threads": threads}
+    same |= {"vocab_size": config.vocab_size, "sources": {"archs": source("archs"), "harness": code()}}
     found: list[Point] = []
     for size in sizes(config):
         setting = described(config, size, device, threads)
         compared = variants(config, size, device, say)
         for length in map(parse_count, config.lengths):
-            for mode in config.modes:
-                batch = max(1, config.tokens_per_batch // length) if mode == "tokens" else 1
+            rows = max(1, config.tokens_per_batch // length)
+            for mode in sorted(config.modes, reverse=True):  # tokens first, which single takes from
+                batch = rows if mode == "tokens" else 1
                 about = {"length": length, "mode": mode, "batch": batch, "setting": setting}
+                taken = mode == "single" and rows == 1 and "tokens" in config.modes
+                limit = 0.0 if taken else config.seconds_per_point
                 for variant in compared:
-                    found += list(point(variant, same, about, folder, config.seconds_per_point))
+                    found += list(point(variant, same, about, folder, limit))
     return found
 
 
@@ -116,31 +126,41 @@ def point(
 ) -> Iterator[Point]:
     """The point of a variant, or the two of an encoder-decoder. same: what is alike for all points."""
     family, node = Family(variant.arch.family), variant.arch.node
+    packages = {backend: version_of(backend) for backend in variant.kernels.values()}
     same = {**same, **variant.training, "kernels": variant.kernels, "family": str(family)}
-    same |= {"node": node, "sources": {**same["sources"], **sources(node)}}
+    same |= {"node": node, "packages": packages, "sources": {**same["sources"], **sources(node)}}
     model = digest(same)[:DIGITS]
     for side in SIDES if family is Family.ENCODER_DECODER else (None,):
-        length, batch = about["length"], about["batch"]
+        length, mode, batch = about["length"], about["mode"], about["batch"]
         T, S = lengths(length, side)
-        needed = T if family is Family.ENCODER else T + DECODED
-        grown = with_positions(node, max(needed, S))
+        needed = {work: max(T + (DECODED if work in GENERATION else 0), S) for work in works(family, mode)}
+        grown = with_positions(node, max(needed.values()))
         spec = {**same, **about, "node": grown, "side": side}
-        where = "-".join(filter(None, (variant.label, side, str(length), about["mode"], digest(spec)[:8])))
+        ends = beyond(variant, grown, needed, same["vocab_size"])
+        takes = START + weight(operations(variant.outline, batch, T, S), family, mode)
         yield Point(
             variant.label,
             variant.base,
             str(family),
             side,
             length,
-            about["mode"],
+            mode,
             batch,
             about["setting"],
             spec,
             model,
-            folder / (re.sub(r"[^\w.+=-]", "_", where) + ".json"),
-            beyond(variant, grown, max(needed, S), same["vocab_size"]),
-            min(limit, START + weight(operations(variant.outline, batch, T, S), family, about["mode"])),
+            folder / file_name(variant.label, spec),
+            folder / file_name(variant.label, {**spec, "mode": "tokens"}) if mode == "single" else None,
+            ends,
+            0.0 if ends.keys() >= needed.keys() else min(limit, takes),
+            biased(variant.outline),
         )
+
+
+def file_name(label: str, spec: Mapping[str, Any]) -> str:
+    """Another one for every spec."""
+    parts = (label, spec["side"], str(spec["length"]), spec["mode"], digest(spec)[:8])
+    return re.sub(r"[^\w.+=-]", "_", "-".join(filter(None, parts))) + ".json"
 
 
 def with_positions(node: dict[str, Any], needed: int) -> dict[str, Any]:
@@ -156,14 +176,25 @@ def with_positions(node: dict[str, Any], needed: int) -> dict[str, Any]:
     return {**node, "position": {**position, "max_len": max(needed, position["max_len"])}}
 
 
-def beyond(variant: Variant, node: dict[str, Any], needed: int, vocab_size: int) -> str | None:
-    """Why the architecture cannot be `needed` tokens long, where its positions end and do not grow."""
-    if variant.outline.max_len is None or variant.outline.max_len >= needed:
-        return None
+def biased(outline: Backbone) -> bool:
+    """Whether any positions of a backbone add to the scores of attention."""
+    modules: Any = outline
+    return any(isinstance(m, Position) and type(m).bias is not Position.bias for m in modules.modules())
+
+
+def beyond(
+    variant: Variant, node: dict[str, Any], needed: Mapping[str, int], vocab_size: int
+) -> dict[str, str]:
+    """Which kinds of work cannot be, and why: {work: tokens} of those `needed` are more than its positions,
+    which do not grow."""
+    if variant.outline.max_len is None or variant.outline.max_len >= max(needed.values()):
+        return {}
     end = construct(node, vocab_size, "meta").max_len
-    return (
-        None if end is None or end >= needed else f"its positions end at {end:,}, and {needed:,} are needed"
-    )
+    return {
+        work: f"its positions end at {end:,}, and {tokens:,} are needed"
+        for work, tokens in needed.items()
+        if end is not None and end < tokens
+    }
 
 
 def weight(operations: dict[str, int], family: Family, mode: str) -> float:
@@ -174,5 +205,13 @@ def weight(operations: dict[str, int], family: Family, mode: str) -> float:
     return sum(step * (2 + repeats(step)) for step in steps)
 
 
-def digest(spec: dict[str, Any]) -> str:
+def code() -> str:
+    """sha256 of CODE."""
+    sha = hashlib.sha256()
+    for module in CODE:
+        sha.update(Path(str(module.__file__)).read_bytes())
+    return sha.hexdigest()
+
+
+def digest(spec: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(spec, sort_keys=True).encode()).hexdigest()

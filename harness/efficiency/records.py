@@ -2,15 +2,17 @@
 
 arch, base, family, side, length, other_length, mode, batch, setting, precision     what was measured
 model      short digest of everything else that decides the result and is alike at all lengths: the
-           architecture as configured, the code behind it (of archs and of plugins), PyTorch's version,
-           kernels, precision, what saves memory, threads, device, vocabulary. Not in it: length, batch,
-           mode, side, the rows of a position table that grow with the length, and the setting. Points of
-           one curve with another model are of another thing
+           architecture as configured, the code behind it (of archs and of plugins) and that which
+           measures it, kernels, versions of PyTorch and of what kernels need, precision, what saves memory,
+           threads, device, vocabulary. Not in it: length, batch, mode, side, the rows of a position table
+           that grow with the length, and the setting. Points of one curve with another model are of another
+           thing
+biased     whether positions add to the scores of attention
 status     ok where any kind of work was timed, else out-of-memory, over-time, failed, beyond-positions, or
            skipped after one of these at a shorter length
 ended      {work: status} of the kinds of work that were not timed; error: why the first, in one line, or
-           null. What ended by a limit is tried again under other limits alone, even where the machine was
-           slow: of work that was not timed there is no telling. What failed is tried again by every sweep
+           null. What ended by a limit is tried again where a limit has risen, and not because the machine
+           was slow: of work that was not timed there is no telling. What failed is tried again by every sweep
 measured   when: ISO 8601, UTC
 seconds    {train_step, forward, prefill, decode}: median of one call; quartiles, repeats likewise
 tokens_per_second   along the length, all rows of a batch together; decode: of one sequence
@@ -28,6 +30,7 @@ limits     {seconds, memory} of the point; free: bytes that were, where it ran o
 from __future__ import annotations
 
 import contextlib
+import math
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -44,6 +47,8 @@ from .subject import OTHER
 ENDED = ("out-of-memory", "over-time", "failed")  # longer points would end the same way
 MORE = 1.25  # times what was free, from which on a point that ran out of it is tried again
 FEW = 3  # points without which there is no median to drift from
+ALIKE = ("memory_method", "state_bytes", "matmul_peak", "environment", "measured")  # for all kinds of work
+BY_WORK = ("seconds", "quartiles", "repeats", "tokens_per_second", "memory", "flops", "peak_share")
 ABOUT = ("arch", "base", "family", "side", "length", "other_length", "mode", "batch", "setting", "precision")
 MACHINE = ("processor", "device", "threads", "torch")  # of an environment: what a matmul rate depends on
 
@@ -64,14 +69,23 @@ def about(point: Point) -> Result:
         "setting": point.setting,
         "precision": point.spec["precision"],
         "model": point.model,
+        "biased": point.biased,
     }
 
 
 def empty() -> Result:
     """The rest of a record of which nothing is known."""
-    works = ("seconds", "quartiles", "repeats", "tokens_per_second", "memory", "flops", "peak_share", "ended")
     nothing = ("error", "memory_method", "state_bytes", "matmul_peak", "drift", "free")
-    return {**dict.fromkeys(nothing), **{key: {} for key in works}, "environment": {}, "attempts": 0}
+    several = (*BY_WORK, "ended", "environment")
+    return {**dict.fromkeys(nothing), **{key: {} for key in several}, "attempts": 0}
+
+
+def part(result: Result, works: Sequence[str]) -> Result | None:
+    """What a record says of some of its kinds of work; None where one of them was not timed."""
+    if not set(works) <= result["seconds"].keys():
+        return None
+    own = {key: {work: result[key][work] for work in works if work in result[key]} for key in BY_WORK}
+    return {"status": "ok", **{key: result[key] for key in ALIKE}, **own}
 
 
 def read(path: Path) -> Result:
@@ -110,20 +124,30 @@ def others(folder: Path, points: Sequence[Point]) -> dict[Path, Result]:
 
 
 def holds(result: Result | None, limits: Mapping[str, Any], free: Callable[[], int | None]) -> bool:
-    """Whether a result stands: a finished one always, one that a limit cut short under the same limits.
+    """Whether a result stands: a finished one always, one that a limit cut short until a limit rises.
 
-    One that failed does not: what failed once may have been the machine's doing. free: bytes that are free
-    now, asked where a point took all there was and ran out of it.
+    What failed does not: that may have been the machine's doing. free: bytes that are free now, asked where
+    a point took all there was and ran out of it.
     """
     if result is None or failed(result):
         return False
     cut = set(result["ended"].values()) - {"beyond-positions"}
-    if cut and result["limits"] != limits:
+    if cut and rose(result, limits):
         return False
     if "out-of-memory" in cut and limits["memory"] is None and result["free"] is not None:
         now = free()
         return now is None or now < MORE * result["free"]
     return True
+
+
+def rose(result: Mapping[str, Any], limits: Mapping[str, Any]) -> bool:
+    """Whether a limit is larger than a result's. No limit of memory is the largest there is, and one that is
+    given is larger than none where the point ran out of less."""
+    memory, had = limits["memory"], result["limits"]["memory"]
+    if memory is not None and had is None:
+        had = result["free"]
+    most, least = (math.inf if size is None else size for size in (memory, had))
+    return bool(limits["seconds"] > result["limits"]["seconds"] or most > least)
 
 
 def failed(result: Mapping[str, Any]) -> bool:

@@ -18,7 +18,8 @@ from ..savers import Carried
 from .timing import REPEATS, Work
 
 WARM_UP = 128  # tokens of the work that comes first
-DECODED = REPEATS[1] + 2  # tokens at most, in a timing of decoding: warm-up and start among them
+GENERATION = ("prefill", "decode")  # work on a state, with room for tokens to come
+DECODED = REPEATS[1] + 2  # so many at most, in a timing of decoding: warm-up and start among them
 OTHER = 64  # tokens on the side of an encoder-decoder where the length is not
 DTYPES = {"32-true": torch.float32, "bf16-mixed": torch.bfloat16, "bf16-true": torch.bfloat16}
 
@@ -33,6 +34,9 @@ class Subject:
     forward     an encoder's hidden states; others': and the logits of the last position
     prefill     the same into a state to decode from, which is made, too
     decode      one token more for every row, after as many as the point says
+
+    Nothing runs in `inference_mode`: a table that a backbone computes there and keeps could not be trained
+    with later.
     """
 
     def __init__(self, spec: Mapping[str, Any]) -> None:
@@ -100,14 +104,14 @@ class Subject:
         self.optimizer.zero_grad()
         return state
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def forward(self) -> None:
         with self.casting():
             hidden = self.backbone.forward(self.tokens, source=self.source).hidden
             if self.family is not Family.ENCODER:
                 self.backbone.head(hidden[:, -1])
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def prefill(self) -> Any:
         backbone = self.backbone
         assert isinstance(backbone, Autoregressive)
@@ -129,7 +133,7 @@ class Subject:
         assert isinstance(backbone, Autoregressive)
         step = backbone.step
 
-        @torch.inference_mode()
+        @torch.no_grad()
         def decode() -> None:
             nonlocal state
             with self.casting():
@@ -153,7 +157,7 @@ class Subject:
 
 def works(family: str, mode: str) -> tuple[str, ...]:
     """The kinds of work that are measured, the lightest first; of one sequence no training step."""
-    read = () if family == Family.ENCODER else ("prefill", "decode")
+    read = () if family == Family.ENCODER else GENERATION
     if mode == "single":
         return read or ("forward",)
     return ("forward", *read, "train_step")

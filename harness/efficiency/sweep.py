@@ -2,10 +2,12 @@
 
     points ─> one by one ─┬─ finished before: kept
               (one sweep  ├─ ended by a limit at a shorter one: skipped
-              in a folder)└─ measured by two processes, within its limits ─> a file
+              in a folder)├─ one sequence that was measured as a batch of one row: taken from there
+                          └─ measured by two processes, within its limits ─> a file
                    │
                    └─> those where the machine's own speed drifted from that of all points in the folder,
-                       earlier sweeps' among them: again, twice at most
+                       earlier sweeps' among them: again, twice at most, and longer ones with them that
+                       skipped what ended only because of the drift
 
 Work that runs out of memory or time is a result: it is skipped in the rest of its curve, other kinds of work
 and the sweep go on.
@@ -70,71 +72,95 @@ class Sweep:
             with self.bar:
                 self.first()
                 for _ in range(AGAIN):
-                    self.again()
+                    if self.again():
+                        self.first()
+                self.mark()
         except KeyboardInterrupt:
-            kept = sum(records.known(point) is not None for point in self.todo)
+            found = (records.known(point) for point in self.todo)
+            kept = sum(records.holds(result, self.limits, lambda: None) for result in found)
             note(f"stopped: {kept} of {len(self.todo)} points are kept, and the same command goes on")
             raise
         return [self.results[point.path] for point in self.todo]
 
     def first(self) -> None:
-        """Every point that has no result yet."""
+        """Every point that has no result yet, or skipped what has not ended at a shorter one after all."""
         ended: dict[Any, dict[str, str]] = {}
         for number, point in enumerate(self.todo, start=1):
-            self.bar.update(self.line, description=point.title, done=f"{number}/{len(self.todo)}")
             before = ended.setdefault(point.curve, {})
-            result = records.known(point)
-            if result is not None and self.stands(result, before):
-                self.results[point.path] = result
-            else:
-                result = self.new(point, before)
-                self.keep(point.path, result)
-            for work, status in result["ended"].items():
+            seen = self.results.get(point.path)
+            if seen is None or not skipped(seen) <= before.keys():
+                self.turn(point, f"{number}/{len(self.todo)}", further=seen is not None)
+                self.settle(point, before)
+                self.bar.advance(self.line, point.weight)
+            for work, status in self.results[point.path]["ended"].items():
                 if status in records.ENDED:
                     before.setdefault(work, f"{status} at {point.length:,}")
-            self.bar.advance(self.line, point.weight)
 
-    def stands(self, result: Result, before: Mapping[str, str]) -> bool:
-        """Whether a result need not be measured again, and what it skipped has still ended before it."""
-        skipped = {work for work, status in result["ended"].items() if status == "skipped"}
-        return skipped <= before.keys() and records.holds(result, self.limits, self.free)
+    def turn(self, point: Point, done: str, why: str = "", *, further: bool) -> None:
+        """Show whose turn it is. further: besides those that the bar began with."""
+        total = (self.bar.tasks[self.line].total or 0) + (point.weight if further else 0)
+        self.bar.update(self.line, description=point.title + why, total=total, done=done)
+
+    def settle(self, point: Point, before: Mapping[str, str]) -> None:
+        """Keep what there is of a point where that stands, and measure it where not; before: as in `new`.
+
+        A new result that lacks times which there were, under smaller limits or on a busier machine, is none.
+        """
+        old = self.results.get(point.path) or records.known(point)
+        if old and skipped(old) <= before.keys() and records.holds(old, self.limits, self.free):
+            self.results[point.path] = old
+        else:
+            new = self.new(point, before)
+            self.keep(point.path, old if old and lacks(new, old) else new)
 
     def new(self, point: Point, before: Mapping[str, str]) -> Result:
         """A point's result. before: the kinds of work that ended at a shorter one of its curve, and how."""
         found: Result
-        skipped = dict.fromkeys(before, "skipped")
-        if point.beyond is not None:
-            found = {"status": "beyond-positions", "error": point.beyond}
-        elif before.keys() >= set(point.works):
-            found = {"status": "skipped", "error": before[point.works[0]]}
+        over = {**dict.fromkeys(before, "skipped"), **dict.fromkeys(point.beyond, "beyond-positions")}
+        why = {**before, **point.beyond}
+        if over.keys() >= set(point.works):
+            found = {"status": over[point.works[0]], "error": why[point.works[0]]}
+        elif not over and (shared := self.shared(point)) is not None:
+            found = {"attempts": 1, **shared}
         else:
-            found = {"attempts": 1, **measure.measured({**point.spec, "ended": skipped}, self.limits)}
-        ended = {**skipped, **found.get("ended", {})}
+            found = {"attempts": 1, **measure.measured({**point.spec, "ended": over}, self.limits)}
+            found["error"] = found.get("error") or next(iter(point.beyond.values()), None)
+        ended = {**over, **found.get("ended", {})}
         if found["status"] != "ok":
             ended = {**dict.fromkeys(point.works, found["status"]), **ended}
         return {
             **records.about(point),
             **records.empty(),
+            "measured": now(),
             **found,
             "ended": ended,
-            "measured": now(),
             "environment": {**self.about, **found.get("environment", {})},
             "limits": self.limits,
         }
 
-    def again(self) -> None:
-        """Measure those again during which the machine was faster or slower than in the rest."""
-        drifts = records.drifts(self.results)
+    def shared(self, point: Point) -> Result | None:
+        """What the twin of a point found of its work, if all of that was timed."""
+        twin = None if point.twin is None else self.results.get(point.twin)
+        return None if twin is None else records.part(twin, point.works)
+
+    def again(self) -> bool:
+        """Measure those again during which the machine was faster or slower than in the rest.
+
+        Returns whether that did work which had ended: longer points may have skipped it.
+        """
+        drifts, more = records.drifts(self.results), False
         for point in self.todo:
             old, drift = self.results[point.path], drifts.get(point.path, 0.0)
             if abs(drift) > UNSTEADY and old["attempts"] <= AGAIN:
-                total = (self.bar.tasks[self.line].total or 0) + point.weight
-                title = f"{point.title}, again: the machine drifted"
-                self.bar.update(self.line, description=title, total=total, done="")
-                skipped = {work: "" for work, status in old["ended"].items() if status == "skipped"}
-                kept = steadier(old, self.new(point, skipped), drift)
+                self.turn(point, "", ", again: the machine drifted", further=True)
+                kept = steadier(old, self.new(point, dict.fromkeys(skipped(old), "")), drift)
+                more = more or not old["ended"].keys() <= kept["ended"].keys()
                 self.keep(point.path, {**kept, "attempts": old["attempts"] + 1})
                 self.bar.advance(self.line, point.weight)
+        return more
+
+    def mark(self) -> None:
+        """Write into every point how far the machine had drifted."""
         for path, drift in records.drifts(self.results).items():
             self.keep(path, {**self.results[path], "drift": round(drift, 4)})
 
@@ -145,12 +171,22 @@ class Sweep:
         self.results[path] = result
 
 
+def skipped(result: Result) -> set[str]:
+    """The kinds of work that were not tried since they had ended at a shorter point."""
+    return {work for work, status in result["ended"].items() if status == "skipped"}
+
+
+def lacks(new: Result, old: Result) -> bool:
+    """Whether a new result has no times of work that the old one has times of."""
+    return not old["seconds"].keys() <= new["seconds"].keys()
+
+
 def steadier(old: Result, new: Result, drift: float) -> Result:
     """The result during which the machine was nearer to its speed in the rest of the sweep.
 
     drift: the old one's. A new one that lacks what the old one has is none.
     """
-    if not old["seconds"].keys() <= new["seconds"].keys():
+    if lacks(new, old):
         return old
     middle = old["matmul_peak"] / (1 + drift)
     return new if abs(new["matmul_peak"] / middle - 1) < abs(drift) else old
@@ -166,9 +202,6 @@ def sweep(config: DictConfig, folder: Path) -> list[Result]:
         todo = points(config, folder, note)
         limits = records.limits(config)
         device, threads = choose_device(config.device), todo[0].spec["threads"]
-        free = cache(partial(measure.free, device, threads))
-        if any(not records.holds(records.known(point), limits, free) for point in todo):
-            measure.check_memory(limits["memory"], device, threads)
         folder.mkdir(parents=True, exist_ok=True)
         owner = holder(folder)
     if owner is not None:
@@ -176,4 +209,9 @@ def sweep(config: DictConfig, folder: Path) -> list[Result]:
             f"{folder} is being measured by process {owner['pid']} on {owner['host']}: waiting for it to end"
         )
     with run_lock(folder, wait=math.inf):
+        # Not before: the check starts a process, beside which another sweep's times would be longer.
+        free = cache(partial(measure.free, device, threads))
+        with one_line_errors():
+            if any(not records.holds(records.known(point), limits, free) for point in todo):
+                measure.check_memory(limits["memory"], device, threads)
         return Sweep(folder, todo, limits, free, progress=config.progress).run()

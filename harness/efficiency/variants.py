@@ -139,12 +139,30 @@ def variant(
     arch = architecture(composed, config.vocab_size)
     outline: Any = arch.build(config.vocab_size, "meta")
     checkpointing(outline, own["activation_checkpointing"])
-    if own["segments"] > 1:
-        longest = max(map(parse_count, config.lengths))
-        check_bounded(f"{SEGMENTS}={own['segments']}", f"arch={name}", longest, outline)
+    check_segments(own["segments"], f"arch={name}", [*map(parse_count, config.lengths)], outline)
     S = 8 if arch.family is Family.ENCODER_DECODER else 0
     foreign.guarded(lambda: operations(outline, 1, 8, S), arch.node, "the architecture cannot be counted")
     return Variant(label or name, name.split("+")[0], size, arch, own, kernels(outline, device), outline)
+
+
+def check_segments(segments: int, arch: str, lengths: Sequence[int], outline: Backbone) -> None:
+    """Raise ConfigError unless sequences of all lengths can be trained in so many parts."""
+    asked = f"{SEGMENTS}={segments}"
+    if segments < 1:
+        raise ConfigError(f"{asked}: a sequence is trained in 1 part or more, as in {SEGMENTS}=8")
+    if segments == 1:
+        return
+    if outline.family is not Family.DECODER:
+        raise ConfigError(
+            f"{asked} hands a state on from part to part, but {arch} is an {outline.family}: use a decoder, "
+            "such as mamba"
+        )
+    if uneven := [length for length in lengths if length % segments]:
+        raise ConfigError(
+            f"{asked} needs lengths that are multiples of {segments}, and {uneven[0]:,} is none: parts are "
+            "as long as one another"
+        )
+    check_bounded(asked, arch, lengths[-1], outline)
 
 
 def training(config: DictConfig, device: str) -> dict[str, Any]:

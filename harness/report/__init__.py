@@ -124,11 +124,13 @@ def grids(content: Content) -> Iterable[tuple[str, str, Grid, Sequence[str]]]:
     for each in content.sections:
         title = each.comparison.title
         yield title, f"{each.stem}-quality", each.quality, each.remarks
+        for part in each.parts:
+            yield f"{title}: {part.title}", part.name, part.grid, part.lines
         yield f"{title}: what it took", f"{each.stem}-cost", each.cost, each.cost_remarks
     for sweep, grid in content.trials:
         yield trials_title(sweep), f"{sweep.study}-trials", grid, ()
-    for part in content.measured:
-        for table in part.tables:
+    for measured in content.measured:
+        for table in measured.tables:
             yield table.title, table.name, table.grid, table.lines
 
 

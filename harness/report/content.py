@@ -14,6 +14,7 @@ from .grouping import compare
 from .judging import NO_RATE
 from .labelling import base_of
 from .lengths import Lengths, lengths
+from .part_tables import PartTable, part_tables
 from .pivot import Pivot, pivot
 from .remarks import cost_footer, footer, reading
 from .selection import Selection, chosen
@@ -26,7 +27,8 @@ DETAILED = 6  # tables; of more, plots of each would be a wall that nobody reads
 
 @dataclass(frozen=True)
 class Section:
-    """One comparison: its two tables, the lines below each, and its plots. stem begins names and anchors."""
+    """One comparison: its two tables, the lines below each, its tables by part, and its plots. stem begins
+    names and anchors."""
 
     stem: str
     comparison: Comparison
@@ -34,6 +36,7 @@ class Section:
     remarks: Sequence[str]
     cost: Grid
     cost_remarks: Sequence[str]
+    parts: Sequence[PartTable] = ()
     plots: Sequence[Plot] = ()
 
 
@@ -68,7 +71,15 @@ def gather(title: str, found: Collected, selection: Selection, *, drawn: bool) -
     tables = compare(found.records)
     sweep = _sweep_of(found.sweeps)
     sections = [
-        Section(stem, each, quality(each), footer(each), cost(each, sweep), cost_footer(each, sweep))
+        Section(
+            stem,
+            each,
+            quality(each),
+            footer(each),
+            cost(each, sweep),
+            cost_footer(each, sweep),
+            part_tables(each, stem),
+        )
         for each, stem in zip(tables, stems(tables), strict=True)
     ]
     side = across(tables)

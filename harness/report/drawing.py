@@ -161,7 +161,7 @@ def arrange(figure: Figure) -> None:
     width, height = figure.get_size_inches()
     panels = figure.axes
     ticks = [len(label.get_text()) for axes in panels for label in axes.get_yticklabels()]
-    left = 0.34 + LETTER * max(ticks, default=0)
+    left = 0.34 + LETTER * max(ticks, default=0) + LINE * max(a.get_ylabel().count("\n") for a in panels)
     beside = [t.get_text() for axes in panels for t in axes.texts if getattr(t, "xycoords", None) == BESIDE]
     right = 0.16 + LETTER * max(map(len, beside), default=0)
     right += LINE * any(text.get_rotation() for axes in panels for text in axes.texts)
@@ -212,11 +212,17 @@ def name_panel(axes: Axes, name: str) -> None:
     )  # fmt: skip
 
 
-def mark_missing(axes: Axes, at: Sequence[float], style: Look) -> None:
-    """Crosses on the lower edge: here a row cannot be asked."""
+def mark_missing(axes: Axes, at: Sequence[float], style: Look, level: int) -> None:
+    """Crosses above the lower edge, at each `level` those of one row: here it cannot be asked."""
     if at:
         edge = axes.get_xaxis_transform()  # x in data, y in parts of the axes
-        axes.plot(at, [0.03] * len(at), "x", color=style.color, markersize=6, transform=edge, clip_on=False)
+        height = 0.03 + 0.05 * level
+        axes.plot(at, [height] * len(at), "x", color=style.color, markersize=6, transform=edge, clip_on=False)
+
+
+def mark_trained(axes: Axes, at: float) -> None:
+    """An upright line where training ended, named in the legend."""
+    axes.axvline(at, color=FAINT.light, linewidth=1.3, linestyle=(0, (2, 2)), zorder=0, label="trained")
 
 
 def number_axis(axes: Axes, numbers: Sequence[float]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 
 def frontier(points: Sequence[tuple[float, float]], *, lower_is_better: bool) -> list[int]:
@@ -21,3 +21,9 @@ def frontier(points: Sequence[tuple[float, float]], *, lower_is_better: bool) ->
             kept.append(i)
             best = value
     return kept
+
+
+def undominated(costs: Sequence[float], better: Callable[[int, int], bool]) -> list[int]:
+    """Indices that no other is better than at no more cost; better(i, j): whether i is shown to be."""
+    places = range(len(costs))
+    return [j for j in places if not any(costs[i] <= costs[j] and better(i, j) for i in places if i != j)]

@@ -21,18 +21,26 @@ EXPONENTS = (
     "than 0.1, or not beyond noise, four at least. What still rises or falls along those has not "
     "reached the exponent of great lengths.",
 )
+BATCHES = (
+    "Speed and memory are of a batch: as many sequences of a length as its tokens hold, one at least. Where "
+    "one alone has more tokens than that, memory grows with it."
+)
 PEAKS = (
     "Operations that the architecture needs for a step, three times those of a forward pass, over its "
-    "time and the rate of a square matrix product, measured around it. What is computed twice counts once."
+    "time and the peak in the row's own precision: the rate of a square matrix product, measured around it. "
+    "What is computed twice counts once."
 )
 CROSSINGS = (
-    "From which length on, or until which, a row costs less than a column; beside it the 95% "
-    "interval, in which neither is shown to: of pairs that cost the same, one in twenty at most is said "
-    "to cross. Tie: no length tells them apart. So far: the exponents do "
-    "not say how it goes on; always and never without it: nor does it turn within 1,000 times the "
-    "longest length.",
-    "≈: extrapolated, beyond the longest length that both were measured at, by their exponents. Of a "
-    "curve that still rises or falls, the crossing comes at another length than that.",
+    "From which length on, or until which, a row costs less than a column, as far as they can be told "
+    "apart; beside it the 95% interval, in which they cannot: of pairs that cost the same, one in twenty "
+    "at most is said to cross.",
+    "So far: the row costs less wherever lengths of the sweep tell the two apart; their exponents do not say "
+    "how it goes on. Always: nor does it turn, by their exponents, within 1,000 times the longest length. "
+    "Not so far, never: the column costs less. Level below or above a length, tie at all: not told apart.",
+)
+EXTRAPOLATED = (
+    "≈: extrapolated by their exponents, beyond the longest length that both were measured at. Of a curve "
+    "that still rises or falls, it comes at another length than that."
 )
 
 
@@ -79,7 +87,10 @@ def _by_length(
         for curve, points in own.items()
     )
     shown = [point for points in own.values() for point in points.values()]
-    lines = _without_result(setting, timed, shown)
+    lines = [BATCHES] if timed is TRAIN else []
+    lines += _without_result(setting, timed, shown)
+    if any(cell.interval and cell.value is None for row in rows for cell in row):
+        lines.append("Bytes beside work that was not timed: memory is counted, or computed, before.")
     return LengthTable(title, name, Grid(columns, rows), lines, list(own))
 
 
@@ -176,11 +187,12 @@ def _plain(exponent: float) -> str:
 
 
 def _crossings(setting: Setting, stem: str) -> list[LengthTable]:
-    """A table per measure: from which length on the row costs less than the column."""
+    """A table per measure: from which length on the row costs less than the column. None of a measure where
+    no two curves have lengths in common, two of which an order needs."""
     tables = []
     for measure, pairs in setting.crossings.items():
         curves = list(setting.costs[measure])
-        if not pairs:
+        if not any(meeting.less or meeting.why == TIE for meeting in pairs.values()):
             continue
         meetings = pairs | {(b, a): meeting for (a, b), meeting in pairs.items()}
         rows = tuple(
@@ -190,7 +202,11 @@ def _crossings(setting: Setting, stem: str) -> list[LengthTable]:
         columns = (Column("costs less than", number=False), *(Column(curve) for curve in curves))
         title = f"{measure.title[:1].upper()}{measure.title[1:]}: where curves cross"
         tables.append(LengthTable(title, f"{stem}-crossings-{measure.key}", Grid(columns, rows), (), curves))
-    return [*tables[:-1], replace(tables[-1], lines=CROSSINGS)] if tables else []
+    if not tables:
+        return []
+    cells = (cell for table in tables for row in table.grid.rows for cell in row)
+    lines = [*CROSSINGS, EXTRAPOLATED] if any("≈" in str(cell) for cell in cells) else CROSSINGS
+    return [replace(tables[0], lines=lines), *tables[1:]]
 
 
 def _meeting_cell(meeting: Meeting | None, row: str) -> Cell:
@@ -200,13 +216,34 @@ def _meeting_cell(meeting: Meeting | None, row: str) -> Cell:
     if meeting.less is None:
         return Cell("tie") if meeting.why == TIE else EMPTY
     if not meeting.crossings:
-        never = "" if meeting.less == row else "not "
-        return Cell(f"{never}so far" if meeting.why else "never" if never else "always")
+        return _one_order(meeting, row)
     told = [f"{'from' if each.less == row else 'until'} {_about(each)}" for each in meeting.crossings]
     first = meeting.crossings[0]
     low, high = first.interval
-    alone = len(told) == 1
-    return Cell(", ".join(told), first.length, interval=f"{rounded(low)}–{rounded(high)}" if alone else "")
+    interval = f"{rounded(low)}–{rounded(high)}" if len(told) == 1 else ""
+    level = f"level above {rounded(meeting.until)}" if meeting.until else ""
+    return Cell(", ".join(told), first.length, interval=interval, note=level)
+
+
+def _one_order(meeting: Meeting, row: str) -> Cell:
+    """The same of two curves that do not cross."""
+    less = meeting.less == row
+    if meeting.since and not meeting.measured:
+        return Cell("tie", note=f"{'' if less else 'not '}from ≈ {rounded(meeting.since)}")
+    ends = {"from": meeting.since, "until": meeting.until}
+    if less and any(ends.values()):
+        told = " ".join(f"{word} {rounded(length)}" for word, length in ends.items() if length)
+        return Cell(told, meeting.since or meeting.until, note=_level(meeting, named=False))
+    if meeting.why:
+        return Cell("so far" if less else "not so far", note=_level(meeting))
+    return Cell("always" if less else "never", note=_level(meeting))
+
+
+def _level(meeting: Meeting, *, named: bool = True) -> str:
+    """Below and above which length two curves that have an order are not told apart."""
+    ends = {"below": meeting.since, "above": meeting.until}
+    told = [f"{word} {rounded(length)}" if named else word for word, length in ends.items() if length]
+    return f"level {' and '.join(told)}" if told else ""
 
 
 def _about(crossing: Crossing) -> str:

@@ -6,12 +6,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ..statistics.lengths import POINTS_NEEDED
 from .drawing import Plot
 from .length_tables import LengthTable, length_tables
-from .measures import Setting, settings_of
+from .measures import READ_MEMORY, Setting, settings_of
 from .points import Point
 
-BIASED = ("t5", "alibi")  # in the names of architectures and parts that add a bias by position to scores
 ABOUT = {"processor": "{}", "torch": "torch {}", "threads": "threads: {}"}  # of a point's environment
 
 
@@ -48,26 +48,9 @@ def _remarks(setting: Setting) -> list[str]:
             f"Points left out: {told}, measured with other code, settings or kernels than the newest ones "
             "under that name."
         )
-    if others := sorted({point.other for point in points if point.side and point.other}):
-        lines.append(
-            "Of an encoder-decoder, source or target has the length, as its name says; the other side has "
-            f"{' or '.join(map(str, others))} tokens, which take their part of every time and byte."
-        )
-    lines.append(
-        "In the pictures, T to some power says how the cost of one sequence grows; a wide line is the part "
-        "that was fitted, a dashed one how it goes on. Rings are where curves cross; a cross is where one "
-        "ends without a result."
-    )
-    if any(name in f"{point.base} {point.arch}" for point in points for name in BIASED):
-        lines.append(
-            "T5's bias and ALiBi add to every score: outside a window, a table of (T, T) numbers per head is "
-            "built, whose memory is quadratic in length; attention without them takes linear memory."
-        )
-    if any(point.family == "encoder" and "train_step" in point.seconds for point in points):
-        lines.append(
-            "A training step asks for a token at every position, of an encoder too; masked training asks at "
-            "a share of them, and its loss takes so much less."
-        )
+    if own := _own_precisions(setting):
+        lines.append(f"In a precision of their own: {', '.join(own)}.")
+    lines += [*_pictures(setting), *_families(points)]
     if all(point.mode == "tokens" for point in points):
         lines.append(
             "One sequence alone was not measured (modes=[tokens,single] of archs-bench does): to read one "
@@ -83,6 +66,68 @@ def _remarks(setting: Setting) -> list[str]:
     return [*lines, *_machine(points)]
 
 
+def _pictures(setting: Setting) -> list[str]:
+    """How to read what is in the pictures, and why nothing was fitted."""
+    drawn = {measure: of for measure, of in setting.costs.items() if measure is not READ_MEMORY}
+    fitted = any(fit.identified for measure in drawn for fit in setting.exponents[measure].values())
+    lines = []
+    if any(len(curve) > 1 for of in drawn.values() for curve in of.values()):
+        told = []
+        if fitted:
+            told.append(
+                "T to some power says how the cost of one sequence grows; a wide line is the part that was "
+                "fitted, a dashed one how it goes on"
+            )
+        if any(meeting.crossings for measure in drawn for meeting in setting.crossings[measure].values()):
+            told.append("rings are where curves cross")
+        if any(point.ended for own in setting.points.values() for point in own):
+            told.append("a cross is where one ends without a result")
+        lines += [f"In the pictures, {'; '.join(told)}."] if told else []
+    if not fitted:
+        lines.append(
+            f"No exponents: they need {POINTS_NEEDED} lengths of a curve over a factor of 4, and less noise "
+            "than makes their interval wider than 1. Where two curves cross needs two lengths of both."
+        )
+    return lines
+
+
+def _families(points: Sequence[Point]) -> list[str]:
+    """What one family does in a measurement and another does not."""
+    lines = []
+    if others := sorted({point.other for point in points if point.side and point.other}):
+        told = " or ".join(map(str, others))
+        lines.append(
+            "Of an encoder-decoder, source or target has the length, as its name says; the other side has "
+            f"{told} tokens, which are in every time and byte. A token passes one of the two stacks, not "
+            "both. A training step has loss and head at target tokens alone: where the source has the "
+            f"length, at {told} of a row, where a decoder has them at every token."
+        )
+    if any(point.family == "encoder" and "train_step" in point.seconds for point in points):
+        lines.append(
+            "A training step asks for a token at every position, of an encoder too; masked training asks at "
+            "a share of them, and its loss takes so much less."
+        )
+    if any("prefill" in point.seconds for point in points):
+        lines.append(
+            "Decoders and encoder-decoders read into the cache or state that they decode from, which is in "
+            "their reading time and memory; an encoder only reads, and keeps nothing."
+        )
+    if any(point.biased for point in points):
+        lines.append(
+            "A bias by position (T5's, ALiBi) adds to every score: outside a window, a table of (T, T) "
+            "numbers per head is built, whose memory is quadratic in length; attention without one takes "
+            "linear memory."
+        )
+    return lines
+
+
+def _own_precisions(setting: Setting) -> list[str]:
+    """ "half (bf16-mixed)" of every curve whose precision is not the setting's."""
+    shared = setting.words.split(", ")
+    own = {curve: points[0].precision for (curve, _), points in setting.points.items()}
+    return [f"{curve} ({which})" for curve, which in own.items() if which and which not in shared]
+
+
 def _machine(points: Sequence[Point]) -> list[str]:
     """On what, with which kernels, and how memory was counted, in one line; nothing where no point says."""
     said = [each for key, words in ABOUT.items() if (each := _told(points, key, words))]
@@ -91,7 +136,7 @@ def _machine(points: Sequence[Point]) -> list[str]:
         found = [point.environment.get("kernels") for point in points if point.curve == curve]
         if names := ", ".join(dict.fromkeys(name for each in found for name in _kernels(each))):
             used.setdefault(names, []).append(curve)
-    said += [f"kernels of {' and '.join(curves)}: {names}" for names, curves in used.items()]
+    said += [f"kernels of {', '.join(curves)}: {names}" for names, curves in used.items()]
     methods = sorted({point.memory_method for point in points if point.memory_method})
     said += [f"memory, {' or '.join(methods)}"] if methods else []
     return [f"On {'; '.join(said)}."] if said else []
@@ -154,4 +199,5 @@ def _law_lines(setting: Setting) -> Iterable[dict[str, Any]]:
                 for each in meeting.crossings
             )
             if not meeting.crossings:
-                yield line | {"less": meeting.less, "error": meeting.why}
+                line |= {"less": meeting.less, "measured": meeting.measured, "error": meeting.why}
+                yield line | {"length": meeting.since, "length_end": meeting.until}

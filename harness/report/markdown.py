@@ -24,13 +24,15 @@ def markdown(content: Content, folder: str) -> str:
     parts += [*_images(content.overview, folder), _lines(content.lines)]
     for section in content.sections:
         parts += [f"## {section.comparison.title}", table(section.quality), _lines(section.remarks)]
+        for part in section.parts:
+            parts += [f"{part.heading}:", table(part.grid), _lines(part.lines)]
         parts += ["What it took:", table(section.cost), _lines(section.cost_remarks)]
         parts += _images(section.plots, folder)
     for sweep, grid in content.trials:
         parts += [f"## {trials_title(sweep)}", table(grid)]
-    for part in content.measured:
-        parts += [f"## {part.title}", _lines(part.remarks), *_images(part.plots, folder)]
-        for each in part.tables:
+    for measured in content.measured:
+        parts += [f"## {measured.title}", _lines(measured.remarks), *_images(measured.plots, folder)]
+        for each in measured.tables:
             parts += [f"### {each.title}", table(each.grid), _lines(each.lines)]
     if content.reading:
         parts += ["## How to read the tables", _lines(content.reading)]

@@ -108,6 +108,9 @@ def _section(each: Section) -> dict[str, Any]:
         "quality": Table(f"{each.stem}-quality", "quality", each.quality, links, colours),
         "cost": Table(f"{each.stem}-cost", "cost", each.cost, links, colours),
         "remarks": each.remarks,
+        "parts": [
+            (Table(part.name, part.heading, part.grid, links, colours), part.lines) for part in each.parts
+        ],
         "cost_remarks": each.cost_remarks,
         "plots": each.plots,
     }

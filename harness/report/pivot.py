@@ -23,7 +23,21 @@ from .quantities import COST, Quantity
 from .records import Record, is_number, with_axes
 from .selection import COSTS, Selection, full_key
 from .summary import Row
-from .tables import EMPTY, SHARED, Cell, Column, Grid, between, half, is_shared, measure, solved_cell
+from .tables import (
+    BEYOND,
+    EMPTY,
+    LIMITS,
+    SHARED,
+    Cell,
+    Column,
+    Grid,
+    between,
+    cannot,
+    half,
+    is_shared,
+    measure,
+    solved_cell,
+)
 
 
 @dataclass(frozen=True)
@@ -74,6 +88,7 @@ def pivot(runs: Sequence[Record], selection: Selection) -> Pivot:
     )
     lines += _unequal(columns) if judged else []
     lines += _explained(columns, selection)
+    lines += [LIMITS] if any(BEYOND in cells for cells in grid.rows) else []
     what = "what it took" if costs else _metric_title(columns)
     by = " and ".join(key.rsplit(".", 1)[-1] for key in down)
     title = f"{what[:1].upper()}{what[1:]} by {by}" + ("" if costs else f" and {' and '.join(across)}")
@@ -158,7 +173,7 @@ def _cell(rows: Sequence[Row], column: Slot, selection: Selection, best: bool) -
         return EMPTY if mean is None else Cell(metric.show(mean), mean, note=note)
     values = [value for row in rows for value in row.values(metric.key).values()]
     if not values:
-        return EMPTY
+        return BEYOND if any(cannot(row, metric.key) for row in rows) else EMPTY
     easier = mark(rows[0], metric)
     if selection.aggregate == "solved":
         if column.threshold is None:

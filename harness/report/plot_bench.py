@@ -137,7 +137,7 @@ def _mark_crossings(
         (*_height(setting, picture, pair[0], each), each.measured)
         for pair, own in found.items()
         for each in own
-        if each.measured or each.length < right
+        if each.length < right
     ]
     for x, y, measured in places:
         axes.plot(
@@ -174,7 +174,7 @@ def _height(setting: Setting, picture: Picture, curve: str, crossing: Crossing) 
     fit, own = setting.exponents[picture.measure][curve], setting.costs[picture.measure][curve]
     x = np.array(crossing.length)
     inside = np.exp(np.interp(np.log(x), np.log(own.lengths), np.log(own.costs)))
-    cost = inside if crossing.measured else np.asarray(fit.cost(x))
+    cost = inside if crossing.length <= own.lengths[-1] else np.asarray(fit.cost(x))
     return crossing.length, float(picture.heights(x, cost))
 
 

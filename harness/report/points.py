@@ -29,6 +29,7 @@ class Point:
     """What one architecture took at one length.
 
     side    "source" or "target": where an encoder-decoder's length is, the other side being `other` tokens
+    precision  as "32-true"; "" where the point does not say. biased: whether positions add to scores
     model   digest of what makes points one curve: another under the same name was built or run otherwise
     seconds  of one call, by work: train_step, forward, prefill, decode
     spread  their quartiles; repeats: how many calls they are of
@@ -47,6 +48,8 @@ class Point:
     mode: str
     batch: int
     setting: str
+    precision: str
+    biased: bool
     model: str
     status: str
     error: str | None
@@ -104,6 +107,8 @@ def read_point(content: Any) -> Point:
         base=str(content.get("base") or content["arch"]),
         side=_word(content.get("side")),
         other=_whole(content.get("other_length")),
+        precision=_word(content.get("precision")) or "",
+        biased=content.get("biased") is True,
         model=_word(content.get("model")) or "",
         error=_word(content.get("error")),
         ended={work: status for work, status in _tree(content.get("ended")) if status in STATUSES},

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from ..metrics import metric as metric_named
+from ..metrics import part_of
 from .judging import mark
 from .labelling import name_of
 from .quantities import COST, Quantity
-from .summary import Comparison, Metric, Row
+from .summary import Comparison, Metric, Row, lookup
 from .sweep import Entry, Sweep
 
 
@@ -55,6 +56,8 @@ class Grid:
 
 
 EMPTY = Cell("-")
+BEYOND = Cell("beyond")  # of a part, as of a length, that a row has no positions for
+LIMITS = "Beyond: past a row's positions, whose table ends before or was not trained so far."
 REMARK = "remark"
 SHARED = "shared"  # the mark of a time that was taken while other runs used the machine
 
@@ -98,14 +101,29 @@ def _quality_row(comparison: Comparison, row: Row, judged: Sequence[Metric]) -> 
 
 
 def _metric_cell(comparison: Comparison, row: Row, metric: Metric) -> Cell:
+    best = row.label in comparison.verdicts[metric.key].winners
+    cell = value_cell(comparison, row, metric)
+    return replace(cell, best=best, note=mark(row, metric)) if cell else EMPTY
+
+
+def value_cell(comparison: Comparison, row: Row, metric: Metric) -> Cell | None:
+    """A row's mean over seeds with half of its interval; None without any value."""
     estimate = row.estimate(metric.key)
     if estimate is None:
-        return EMPTY
+        return None
     value, interval = estimate
     if comparison.solved_from is not None:  # a t interval means little where runs are solved or not
         value, interval = row.median(metric.key), None
-    best = row.label in comparison.verdicts[metric.key].winners
-    return Cell(measure(metric, value), value, best, mark(row, metric), half(metric, interval))
+    return Cell(measure(metric, value), value, interval=half(metric, interval))
+
+
+def cannot(row: Row, part: str) -> bool:
+    """Whether runs were judged and have None for a part of a metric, rather than nothing at all: they have no
+    positions for it."""
+    judged = (lookup(run, row.split) for run in row.completed)
+    return part_of(part) is not None and any(
+        isinstance(of, Mapping) and part in of and of[part] is None for of in judged
+    )
 
 
 def _test_cell(metric: Metric, interval: tuple[float, float] | None) -> Cell:

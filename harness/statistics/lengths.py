@@ -197,7 +197,7 @@ class Crossing:
 
     interval  at 95% over the whole pair: the lengths at which neither is shown to cost less
     less      who costs less beyond it
-    measured  between two lengths of the sweep; otherwise extrapolated by the exponents
+    measured  each order is told between lengths of the sweep; otherwise one is extrapolated by exponents
     """
 
     length: float
@@ -210,13 +210,19 @@ class Crossing:
 class Meeting:
     """All crossings of two curves, by length, and who costs less before the first of them.
 
-    less: None where the two are told apart nowhere. why: what cannot be said, about lengths beyond the sweep
-    or at all; empty where the exponents tell how it goes on.
+    less      None where the two are told apart nowhere
+    why       what cannot be said, beyond the sweep or at all; empty where exponents tell how it goes on
+    since     the first length that tells them apart, None where that is their shortest; until: the last one,
+              None where that is their longest or beyond
+    measured  whether lengths of the sweep tell them apart; otherwise exponents alone do
     """
 
     less: str | None = None
     crossings: tuple[Crossing, ...] = ()
     why: str = ""
+    since: float | None = None
+    until: float | None = None
+    measured: bool = False
 
 
 def crossings(
@@ -249,15 +255,18 @@ def _meeting(a: tuple[str, Curve, Exponent], b: tuple[str, Curve, Exponent]) -> 
     if not len(told):
         return Meeting(why=TIE)
     less = {-1.0: first, 1.0: second}
+    last = inside.shape[1] - 1  # place of the longest length of both
     found = []
     for left, right in pairwise(told):
         if order[left] != order[right]:
             zero = _zero(at[left : right + 1], difference[left : right + 1])
             bounds = float(np.exp(at[left])), float(np.exp(at[right]))
-            found.append(Crossing(math.exp(zero), bounds, less[order[right]], measured=bool(zero <= x[-1])))
+            found.append(Crossing(math.exp(zero), bounds, less[order[right]], measured=bool(right <= last)))
     if not why and len(beyond[0]) and order[-1] != np.sign(fit.exponent - other_fit.exponent):
         why = f"no crossing before {FAR:g} times the longest length"
-    return Meeting(less[order[told[0]]], tuple(found), why)
+    since = float(np.exp(at[told[0]])) if told[0] else None
+    until = float(np.exp(at[told[-1]])) if told[-1] < last else None
+    return Meeting(less[order[told[0]]], tuple(found), why, since, until, measured=bool(told[0] <= last))
 
 
 def _between(x: np.ndarray, difference: np.ndarray, errors: np.ndarray) -> np.ndarray:

@@ -129,11 +129,12 @@ class MQAR(GeneratedTask):
         return np.take_along_axis(first, order, 1)
 
     def answer_depths(self, examples: Examples) -> np.ndarray:
-        """Of the key behind whose first occurrence the value stands; queries are apart by different spans."""
+        """Of the pair in as many tokens as the source has, up to the query: pairs stand at the front, so that
+        how far back they are is what differs. 0 is a whole source back, 100 right before the query."""
         assert examples.at is not None
         keys = np.take_along_axis(examples.source, examples.at, 1)[:, :, None]  # (N, A, 1)
         first = (examples.source[:, None, ::2] == keys).argmax(axis=2) * 2
-        return 100 * first / np.maximum(examples.at, 1)
+        return 100 * (1 - (examples.at - first) / examples.source_lengths[:, None])
 
     def baselines(self, split: str, *, quick: bool = False) -> dict[str, dict[str, float]]:
         """chance: one of the values of the example, without knowing which belongs to the key asked for."""

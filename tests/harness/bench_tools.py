@@ -28,6 +28,11 @@ def specs(tmp_path, arch, *overrides):
     return [{**point.spec, "deadline": math.inf, "memory": None, "ended": {}} for point in found]
 
 
+def planned(folder, *overrides, say=lambda line: None):
+    """The points of a small sweep."""
+    return points(compose("bench", [*SMALL, *overrides]), folder, say)
+
+
 def finished(peak=1e11):
     """What two processes find of a point that is finished."""
     return {

@@ -4,7 +4,7 @@ import io
 import re
 
 import pytest
-from bench_tools import SMALL, bench
+from bench_tools import bench, planned
 from rich.console import Console
 
 from archs.contract import Family
@@ -20,10 +20,6 @@ from harness.study import lengths, prepared, spec
 from harness.study.expand import typed
 
 assert bench  # a fixture
-
-
-def planned(tmp_path, *overrides, say=lambda line: None):
-    return points(compose("bench", [*SMALL, *overrides]), tmp_path, say)
 
 
 def test_architectures_take_turns_at_each_length(tmp_path):
@@ -81,57 +77,6 @@ def test_one_sweep_holds_an_architecture_beside_itself_with_less_memory(tmp_path
     assert both.setting == f"{gpt.setting}, activation checkpointing, logits whole"
 
 
-@pytest.mark.parametrize(
-    ("changed", "override"),
-    [
-        ("harness.efficiency.points.processor", None),
-        ("torch.__version__", None),
-        (None, "tokens_per_batch=33"),  # as many rows as before, in other words
-        (None, "precision=bf16-true"),
-        ("harness.efficiency.points.source", None),
-    ],
-)
-def test_what_must_not_share_a_picture_shares_no_file(tmp_path, monkeypatch, changed, override):
-    lines = ["archs=[gpt]", "lengths=[16]", "tokens_per_batch=32"]
-    [before] = planned(tmp_path, *lines)
-    if changed is not None:
-        other = "9.9" if "version" in changed else lambda *of: "another"
-        monkeypatch.setattr(changed, other)
-    [after] = planned(tmp_path, *lines, *filter(None, [override]))
-    assert before.path != after.path
-    assert before.batch == after.batch
-    own = ("torch.__version__", "harness.efficiency.points.source")
-    assert (before.setting == after.setting) == (changed in own)
-    assert (before.model != after.model) == (changed in own or override == "precision=bf16-true")
-
-
-def test_kernels_decide_what_a_point_is_of_those_who_have_them(tmp_path, monkeypatch):
-    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
-    monkeypatch.setattr("torch.cuda.get_device_name", lambda: "NVIDIA H100")
-    found = []
-    for installed in (False, True):
-        monkeypatch.setattr("archs.kernels.scan._installed", lambda package, there=installed: there)
-        found.append(planned(tmp_path, "device=cuda", "lengths=[16]"))
-    (gpt, mamba), (same, other) = found
-    assert (gpt.path, gpt.model) == (same.path, same.model)
-    assert mamba.path != other.path
-    assert mamba.model != other.model
-
-
-def test_what_has_a_curve_in_common_is_one_model(tmp_path):
-    lines = ["archs=[gpt,t5,mamba]", "lengths=[16,4096]", "modes=[tokens,single]"]
-    models = {}
-    for point in planned(tmp_path, *lines):
-        models.setdefault(point.label, set()).add(point.model)
-    assert [len(own) for own in models.values()] == [1, 1, 1]
-    assert len(set.union(*models.values())) == 3
-    saving = typed({"gpt-saving": ["arch=gpt", "trainer.activation_checkpointing=true"]})
-    wide = typed({"gpt-wide": ["arch=gpt", "arch.dim=256"]})
-    for variant in (saving, wide):
-        [point] = planned(tmp_path, "archs=[]", f"variants={variant}", "lengths=[16]")
-        assert point.model not in models["gpt"]
-
-
 def test_sizes_are_settings_of_their_own(tmp_path):
     found = planned(tmp_path, "size=[100k,200k]", "archs=[gpt]", "lengths=[16]")
     assert [p.setting.split(",")[0] for p in found] == ["size 100k", "size 200k"]
@@ -141,14 +86,19 @@ def test_sizes_are_settings_of_their_own(tmp_path):
 def test_a_table_of_positions_grows_with_the_length_and_another_end_is_told(tmp_path):
     [grown] = planned(tmp_path, "archs=[gpt]", "lengths=[4096]")
     assert grown.spec["node"]["position"]["max_len"] > 4096
-    assert grown.beyond is None
+    assert grown.beyond == {}
 
 
 def test_an_architecture_whose_positions_end_is_told_apart(tmp_path, monkeypatch):
     monkeypatch.setattr("harness.efficiency.points.with_positions", lambda node, needed: node)
-    [short, long] = planned(tmp_path, "archs=[gpt]", "lengths=[512,2048]")
-    assert short.beyond is None
-    assert long.beyond == "its positions end at 1,024, and 2,070 are needed"
+    [short, full, long] = planned(tmp_path, "archs=[gpt]", "lengths=[512,1024,2048]")
+    assert short.beyond == {}
+    assert full.beyond == dict.fromkeys(
+        ("prefill", "decode"), "its positions end at 1,024, and 1,046 are needed"
+    )
+    assert set(long.beyond) == set(long.works)
+    assert long.beyond["train_step"] == "its positions end at 1,024, and 2,048 are needed"
+    assert long.weight == 0 < short.weight
 
 
 @pytest.mark.parametrize("value", ["[]", "[32,16]", "[16,16]", "[-16]", "[0]", "16", "[1.5]", "[a]"])
@@ -174,6 +124,12 @@ def test_a_list_of_lengths_that_does_not_rise_is_refused(value):
         ("variants={gpt: ['arch=gpt']}", "variants.gpt: archs names it already"),
         ("archs=all variants={gpt: ['arch=gpt', 'arch/position=rope']}", "gpt: archs names it already"),
         ("parts=[mixer] variants={gpt+s6: ['arch=gpt']}", "s6: parts has another of that name"),
+        ("variants={v: ['arch=mamba', 'task.segments=0']}", "v: task.segments=0: a sequence"),
+        (
+            "variants={v: ['arch=t5', 'arch/mixer=sliding', 'task.segments=8']}",
+            r"segments=8 .* but arch=t5\+sliding is an encoder-decoder",
+        ),
+        ("variants={v: ['arch=mamba', 'task.segments=3']}", "multiples of 3, and 16 is none"),
         ("parts=[mixers]", "there is no group arch/mixers; nearest: mixer"),
         ("parts=mixer", "parts takes groups"),
         ("device=cuda", "device=cuda: .*; device=cpu"),

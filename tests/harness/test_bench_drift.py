@@ -56,6 +56,24 @@ def test_a_repetition_that_has_less_does_not_cost_what_there_was(bench):
     assert bench()[2]["seconds"] == both["seconds"]
 
 
+def test_what_a_drifted_point_cut_off_is_measured_after_its_repetition(bench):
+    def answer(spec):
+        if spec["node"]["mixer"]["_target_"].endswith("S6"):
+            return {"status": "failed", "error": "why"}  # which is not tried again before the next sweep
+        slow = bench.measured[-1] == ("Attention", 32) and bench.measured.count(("Attention", 32)) == 1
+        late = {"train_step": "over-time"} if slow else {}
+        times = {"forward": 0.1} if late | spec["ended"] else {"forward": 0.1, "train_step": 0.5}
+        return finished(0.5e11 if slow else 1e11) | {"seconds": times, "ended": late}
+
+    bench.answer = answer
+    results = [r for r in bench("lengths=[16,32,64,128]") if r["arch"] == "gpt"]
+    longer = [("Attention", 64), ("Attention", 128)]
+    assert bench.measured == [*EVERY[:3], *longer, ("Attention", 32), *longer]
+    assert [r["ended"] for r in results] == [{}] * 4
+    assert [set(r["seconds"]) for r in results] == [{"forward", "train_step"}] * 4
+    assert [r["drift"] for r in results] == [0.0] * 4
+
+
 def kept(bench):
     """{(architecture, length): drift} of the files."""
     found = [json.loads(path.read_text()) for path in bench.folder.glob("*.json")]

@@ -9,10 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.utils._pytree import tree_leaves
 
+from archs import LayerNorm
 from harness.compose import compose
 from harness.efficiency import child, device, measure
 from harness.efficiency.points import points
-from harness.efficiency.subject import DECODED, Subject
+from harness.efficiency.subject import DECODED, Subject, works
 from harness.efficiency.timing import OverTime, Stopwatch, quartiles, repeats, seconds_of
 
 FAMILIES = {
@@ -34,7 +35,7 @@ def test_a_family_is_measured_at_what_it_can_do(tmp_path, arch):
         assert times["status"] == memory["status"] == "ok"
         assert spec["batch"] == (1 if single else 2)
         assert set(times["seconds"]) == set(times["flops"]) == set(times["repeats"]) == kinds
-        assert set(memory["memory"]) == set(memory["took"]) == kinds - {"decode"}
+        assert set(memory["memory"]) == kinds - {"decode"}
         for name, value in times["seconds"].items():
             low, high = times["quartiles"][name]
             assert 0 < low <= value <= high
@@ -56,12 +57,45 @@ def test_the_length_of_an_encoder_decoder_is_on_one_side(tmp_path):
     assert shapes == [("source", 64, 48), ("target", 48, 64)]
 
 
+def test_a_table_that_is_computed_once_and_kept_is_trained_with_after_all_other_work(tmp_path):
+    subject = Subject(specs(tmp_path, "gpt")[0])
+    norm = next(part for part in subject.module.modules() if isinstance(part, LayerNorm))
+    plain, kept = norm.forward, []
+
+    def forward(hidden):
+        if not kept:
+            kept.append(torch.ones(hidden.shape[-1]) / 2)
+        return plain(hidden * kept[0])
+
+    norm.forward = forward
+    subject.resize(2, 48)
+    for name in works("decoder", "tokens"):
+        subject.warm(name)
+        subject.work(name)()
+    assert len(kept) == 1
+
+
 @pytest.mark.parametrize("precision", ["bf16-mixed", "bf16-true"])
 @pytest.mark.parametrize("arch", FAMILIES)
-def test_every_family_is_measured_in_half_precision(tmp_path, arch, precision):
+def test_every_family_is_measured_in_half_precision(tmp_path, monkeypatch, arch, precision):
+    monkeypatch.setattr(Stopwatch, "look", lambda watch: watch.rates.append(1e11))
     spec = specs(tmp_path, arch, f"precision={precision}")[0]
-    found = child.outcome("memory", spec)
-    assert found["status"] == "ok", found["error"]
+    kinds = {"forward", "train_step"} | FAMILIES[arch]
+    memory, times = child.outcome("memory", spec), child.outcome("times", spec)
+    assert memory["ended"] == times["ended"] == {}, memory["error"] or times["error"]
+    assert (set(memory["memory"]), set(times["seconds"])) == (kinds - {"decode"}, kinds)
+
+
+@pytest.mark.parametrize("kind", ["cpu", "cuda"])
+def test_a_baseline_counts_what_a_look_at_the_machines_speed_takes(monkeypatch, kind):
+    looks = []
+    monkeypatch.setattr(Stopwatch, "look", lambda watch: looks.append(watch.device.type))
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (8, 9))
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda: 5)
+    monkeypatch.setattr(child, "field", lambda name: 5)
+    found = child.outcome("baseline", {"device": kind, "threads": 1, "memory": None})
+    assert found == {"status": "ok", "bytes": 5} | ({"free": 8} if kind == "cuda" else {})
+    assert looks == [kind]
 
 
 def test_the_kernels_that_ran_are_named(tmp_path):

@@ -53,6 +53,19 @@ def test_what_ends_a_curve_is_a_result_and_tried_again_under_other_limits_alone(
     assert bench.measured[done:] == [("Attention", 16), ("Attention", 32)]
 
 
+def test_smaller_limits_try_nothing_again_and_no_times_are_lost(bench):
+    late = {"seconds": {"forward": 0.1}, "error": "why", "ended": {"train_step": "over-time"}}
+    bench.answer = lambda spec: finished() | late
+    results = bench("archs=[gpt]", "seconds_per_point=600.0")
+    bench.answer = lambda spec: {"status": "over-time", "error": "why"}
+    assert bench("archs=[gpt]", "seconds_per_point=60.0", "memory=2G") == results
+    assert len(bench.measured) == 2
+    assert bench("archs=[gpt]", "seconds_per_point=700.0") == results  # where less was found than before
+    assert len(bench.measured) == 4
+    kept = [json.loads(path.read_text()) for path in sorted(bench.folder.glob("*.json"))]
+    assert sorted(kept, key=lambda result: result["length"]) == results
+
+
 def test_what_failed_once_is_tried_again_and_its_curve_goes_on(bench):
     bench.answer = over("failed")
     assert [records.failed(r) for r in bench()] == [True, False, False, False]
@@ -92,7 +105,7 @@ def test_work_that_ends_is_skipped_at_longer_lengths_and_other_work_goes_on(benc
         "time over the time limit: a larger seconds_per_point tries again",
         "· not tried, since a shorter length ended so",
     ]
-    bench.answer = lambda spec: finished()
+    bench.answer = lambda spec: {**finished(), "seconds": {"forward": 0.1, "train_step": 0.5}}
     assert [r["ended"] for r in bench(*lines, "seconds_per_point=500.0")] == [{}] * 3
 
 
@@ -106,6 +119,15 @@ def test_what_ran_out_of_all_there_was_is_tried_again_where_clearly_more_is_free
     room[0] = 8e9
     bench.answer = lambda spec: finished()
     assert [r["status"] for r in bench("archs=[gpt]")] == ["ok", "ok"]
+
+
+def test_what_ran_out_of_all_there_was_is_tried_again_under_a_limit_above_that(bench):
+    bench.answer = lambda spec: {"status": "out-of-memory", "error": "why", "free": 4 * 10**9}
+    for limit in ("null", "3G"):
+        bench("archs=[gpt]", f"memory={limit}")
+    assert len(bench.measured) == 1
+    bench.answer = lambda spec: finished()
+    assert [r["status"] for r in bench("archs=[gpt]", "memory=5G")] == ["ok", "ok"]
 
 
 def test_a_limit_that_was_given_stands_whatever_is_free(bench, monkeypatch):
@@ -143,17 +165,41 @@ def test_ctrl_c_keeps_what_is_finished(bench, capsys):
     assert bench.measured[3:] == EVERY[2:]
 
 
-def test_of_two_sweeps_in_a_folder_the_second_waits_and_finds_the_points_done(bench, capsys):
-    results = []
-    errors.note.cache_clear()
+def test_what_is_to_be_measured_again_is_not_counted_as_kept(bench, capsys):
+    def stop(spec):
+        raise KeyboardInterrupt
+
+    for arch, status in (("gpt", "over-time"), ("mamba", "failed")):
+        bench.answer = lambda spec, status=status: {"status": status, "error": "why"}
+        bench(f"archs=[{arch}]", "lengths=[16]")
+    bench.answer = stop
+    for limit, kept in ((120.0, 1), (500.0, 0)):
+        errors.note.cache_clear()
+        with pytest.raises(KeyboardInterrupt):
+            bench("lengths=[16]", f"seconds_per_point={limit}")
+        assert f"stopped: {kept} of 2 points are kept" in capsys.readouterr().err
+
+
+def test_of_two_sweeps_in_a_folder_the_second_waits_and_finds_the_points_done(bench, monkeypatch):
+    def child(what, *rest):
+        started.append(what)
+        return holding(1_000_000)()
+
+    def note(line):
+        said.append(line)
+        waiting.set()
+
+    results, started, said, waiting = [], [], [], threading.Event()
+    monkeypatch.setattr(measure, "child", child)
+    monkeypatch.setattr("harness.efficiency.sweep.note", note)
     with run_lock(bench.folder):
         second = threading.Thread(target=lambda: results.append(bench()))
         second.start()
-        while "waiting" not in (said := capsys.readouterr().err):
-            assert second.is_alive()
-        assert bench.measured == []
+        assert waiting.wait(60)
+        assert bench.measured == started == []
     second.join()
-    assert f"{bench.folder} is being measured by process" in said
+    assert started == ["baseline"]
+    assert said[0].startswith(f"{bench.folder} is being measured by process")
     assert bench.measured == EVERY
     assert [r["status"] for r in results[0]] == ["ok"] * 4
 

@@ -72,11 +72,16 @@ def test_bits_by_position_and_accuracy_by_depth(tmp_path):
 
 
 def planes_of(root, archs, at, **changes):
-    """Planes of runs that are asked at those lengths, the first architecture the best."""
+    """Planes of runs with three seeds that are asked at those lengths, the first architecture the best."""
     for place, arch in enumerate(archs):
         right = {f"validation__accuracy_length_{n}": 0.9 - place / 10 for n in at}
         own = {key: value(arch) if callable(value) else value for key, value in changes.items()}
-        write_run(root, arch, 1, "needle", curves=False, **right, **own)
+        for seed in (1, 2, 3):
+            write_run(root, arch, seed, "needle", curves=False, **right, **own)
+    return planes(root)
+
+
+def planes(root):
     write_points(root)
     drawn = plots.length_plots(lengths(collect(root).points)[0], compare(collect(root).records))
     return [plot for plot in drawn if "plane" in plot.name]
@@ -117,3 +122,81 @@ def test_whose_answers_took_more_than_is_charged_is_never_filled(tmp_path, in_pl
 @pytest.mark.parametrize(("at", "drawn"), [((16, 64, 128), 0), ((32, 128, 256), 1), ((16_384, 32_768), 0)])
 def test_rows_that_share_one_length_alone_have_no_plane(tmp_path, at, drawn):
     assert len(planes_of(tmp_path, ("gpt", "mamba"), at, targets=100_000)) == drawn
+
+
+def judged(root, by_arch):
+    """The plane of runs with those accuracies, one per seed, at two lengths: gpt reads them for less."""
+    for arch, values in by_arch.items():
+        for seed, value in enumerate(values, start=1):
+            right = {f"validation__accuracy_length_{n}": value for n in (128, 512)}
+            write_run(root, arch, seed, "needle", curves=False, targets=100_000, **right)
+    (plane,) = planes(root)
+    return plane
+
+
+GOOD, LUCKY = (0.60, 0.61, 0.62), (0.60, 0.70, 0.59)
+
+
+@pytest.mark.parametrize(
+    ("gpt", "mamba", "best"),
+    [
+        (GOOD, (0.50, 0.52, 0.51), {"gpt"}),
+        ((0.606, 0.616, 0.626), GOOD, {"gpt", "mamba"}),  # by less than a point, whatever its p-value
+        (LUCKY, (0.55, 0.58, 0.60), {"gpt", "mamba"}),  # on average by more, and chance may be why
+        ((0.50, 0.52, 0.51), GOOD, {"gpt", "mamba"}),
+        (GOOD, (0.50, 0.52), {"gpt"}),  # nothing is said of a row that lacks seeds
+        (GOOD[:2], (0.50, 0.52), set()),
+        (GOOD[:1], (0.50,), set()),
+    ],
+)
+def test_what_is_no_better_beyond_noise_crowds_nobody_out(tmp_path, gpt, mamba, best):
+    plane = judged(tmp_path, {"gpt": gpt, "mamba": mamba})
+    assert filled(plane, ("gpt", "mamba")) == best
+    seeds = sorted({len(gpt), len(mamba)})
+    told = f"{' to '.join(map(str, seeds))} seed{'s' if seeds != [1] else ''}"
+    assert f"means over {told}" in plane.caption
+    assert ("none is filled" in plane.caption) == (not best)
+
+
+def named(root, label, arch, **changes):
+    right = {f"validation__accuracy_length_{n}": 0.5 for n in (128, 512)}
+    own = {"label": label, "config__label": label, "targets": 100_000}
+    write_run(root, arch, 1, "needle", curves=False, **own, **right, **changes)
+
+
+@pytest.mark.parametrize(
+    ("label", "arch", "priced"),
+    [
+        ("gpt", "gpt+max_len=128", True),  # what the study calls gpt, the sweep measured
+        ("mine", "gpt", True),  # gpt as it comes, under another name
+        ("gpt-rope", "gpt+rope", False),
+        ("gpt+rope+dim=16", "gpt+rope+dim=16", False),
+        (None, "gpt+rope", False),
+    ],
+)
+def test_a_variant_is_not_priced_as_its_plain_architecture(tmp_path, label, arch, priced):
+    named(tmp_path, label, arch)
+    write_run(
+        tmp_path, "mamba", 1, "needle", curves=False, targets=100_000,
+        **{f"validation__accuracy_length_{n}": 0.6 for n in (128, 512)},
+    )  # fmt: skip
+    assert len(planes(tmp_path)) == priced
+
+
+def test_a_name_of_several_architectures_is_no_price_for_any(tmp_path):
+    for dim in (16, 32):
+        named(tmp_path, "gpt", f"gpt+dim={dim}", config__arch__dim=dim)
+    assert planes(tmp_path) == []
+
+
+def test_an_encoder_decoder_is_charged_for_its_source(tmp_path):
+    for arch in ("t5", "gpt"):
+        right = {f"validation__accuracy_length_{n}": 0.5 for n in (128, 512)}
+        write_run(tmp_path, arch, 1, "needle", curves=False, targets=100_000, **right)
+    assert len(planes(tmp_path)) == 1
+    for point in (tmp_path / "bench").glob("t5-source-*"):
+        point.unlink()
+    measured = lengths(collect(tmp_path).points)[0]
+    assert not any(
+        "plane" in plot.name for plot in plots.length_plots(measured, compare(collect(tmp_path).records))
+    )

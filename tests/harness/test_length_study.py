@@ -16,6 +16,7 @@ from harness.report.grouping import compare
 from harness.report.lengths import lengths
 from harness.report.points import read_point
 from harness.searchpath import conf_dir
+from harness.statistics.lengths import POINTS_NEEDED
 from harness.strict import as_dict
 from harness.study import lengths as bench_of
 from harness.study.spec import read
@@ -26,7 +27,8 @@ STUDIES = [
     if (node := yaml.safe_load(path.read_text())).get("bench")
     for scale in (None, *(node.get("scales") or {}))
 ]
-AT = [128, 8192]  # lengths: between them are all that the invented runs are asked at
+LEARNED = ("gpt", "bert")  # whose tables of positions end where training did
+READ = {"tokens": 1_000_000, "bytes": 2_830_000}  # what a byte-pair encoding of 1,024 makes of speeches
 
 
 @pytest.mark.parametrize(("name", "scale"), STUDIES)
@@ -34,7 +36,8 @@ def test_every_row_of_a_study_stands_in_the_plane(name, scale, tmp_path):
     config = compose("compare", [f"study={name}"])
     study = read(as_dict(config.study, resolve=True), scale)
     asked = bench_of(config, study)
-    asked.lengths, asked.device, asked.threads = AT, "cpu", 1
+    assert len(asked.lengths) >= POINTS_NEEDED, "fewer tell no exponent"
+    asked.device, asked.threads = "cpu", 1
     assert parse_count(study.shared["size"]) in sizes(asked)
     asked.size = study.shared["size"]
     measured = [
@@ -44,9 +47,16 @@ def test_every_row_of_a_study_stands_in_the_plane(name, scale, tmp_path):
         )
         for p in points(asked, tmp_path, pytest.fail)
     ]
+    text = study.tasks["language"].overrides
+    contexts = [n * text["task.context_bytes"] for n in (1, *text["task.beyond"])]
     for label in study.archs:
-        bits = {f"validation__continuation_bpb_context_bytes_{n}": 2.0 for n in (1024, 4096)}
-        write_run(tmp_path, label, curves=False, config__size=study.shared["size"], **bits)
+        bits = {
+            f"validation__continuation_bpb_context_bytes_{n}": None
+            if label in LEARNED and n != contexts[0]
+            else 2.0
+            for n in contexts
+        }
+        write_run(tmp_path, label, curves=False, config__size=study.shared["size"], **READ, **bits)
     (part,) = lengths(measured)
     drawn = {p.name: p.svg for p in plots.length_plots(part, compare(collect(tmp_path).records))}
     said = [node.text or "" for node in ElementTree.fromstring(drawn["bench-plane-language-0"]).iter()]

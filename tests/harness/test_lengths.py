@@ -176,14 +176,32 @@ def test_one_beyond_the_sweep_is_extrapolated_and_marked(length, apart):
 def test_curves_that_part_never_cross(apart, ahead):
     found = of_two(lambda t: ahead * t ** (1 + apart), lambda t: t)
     assert found.crossings == ()
-    assert found.less == "other"
-    assert found.why == ""
+    assert (found.less, found.why, found.measured) == ("other", "", True)
+    assert (found.since, found.until) == (None, None)
 
 
 def test_a_crossing_too_far_away_is_none():
     found = of_two(lambda t: t**1.1, lambda t: 1e4 * t)
     assert found.crossings == ()
     assert "no crossing before 1000 times" in found.why
+
+
+def test_where_curves_are_level_first_or_last_the_order_says_from_where_or_until_where():
+    parting = of_two(lambda t: t * (1 + (t / 4000) ** 2), lambda t: t)
+    assert (parting.less, parting.crossings, parting.until) == ("other", (), None)
+    assert 500 < parting.since < 4000  # where the two differ by some standard errors of 2%
+    meeting = of_two(lambda t: t + 500, lambda t: t)
+    assert (meeting.less, meeting.crossings, meeting.since) == ("other", (), None)
+    assert 2000 < meeting.until < LENGTHS[-1]
+
+
+def test_an_order_that_only_exponents_tell_is_not_measured():
+    found = of_two(lambda t: (t / 3000) ** 1.022, lambda t: t / 3000)  # 7% apart at the ends
+    assert (found.less, found.crossings, found.measured) == ("other", (), False)
+    assert found.since > LENGTHS[-1]
+    (crossing,) = of_two(lambda t: (t / 55_000) ** 1.3, lambda t: t / 55_000).crossings
+    assert not crossing.measured  # at the longest length the two are still level
+    assert crossing.length == pytest.approx(55_000, rel=0.05)
 
 
 def test_two_crossings_are_two():

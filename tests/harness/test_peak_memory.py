@@ -88,6 +88,27 @@ def test_files_that_were_read_are_no_use_of_a_control_groups_memory(
     assert available() == 700_000
 
 
+@pytest.mark.parametrize("tightest", range(3))
+@pytest.mark.parametrize(("hierarchy", "own"), [("", "system.slice/job.scope"), ("memory", "slurm/job_2")])
+def test_a_control_group_is_limited_by_all_that_it_lies_in(monkeypatch, tmp_path, hierarchy, own, tightest):
+    (tmp_path / "self").mkdir()
+    lines = ["9:cpu,cpuacct:/other", "4:memory:/slurm/job_2", "0::/system.slice/job.scope"]
+    (tmp_path / "self/cgroup").write_text("\n".join(lines) + "\n")
+    top = tmp_path / "groups" / hierarchy
+    group, limit, used = top / own, *memory.CONTROL[hierarchy][:2]
+    rooms = {group: 5_000, group.parent: 6_000, top: 7_000}
+    rooms[[*rooms][tightest]] = 900
+    for folder, room in {**rooms, top / "other": 1, group / "inner": 1}.items():
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / limit).write_text(f"{room + 100}\n")
+        (folder / used).write_text("100\n")
+    monkeypatch.setattr(memory, "PROC", tmp_path)
+    monkeypatch.setattr(memory, "CONTROL_ROOT", tmp_path / "groups")
+    assert available() == 900
+    (group / limit).write_text("max\n")
+    assert available() == (6_000 if tightest == 0 else 900)
+
+
 def test_a_child_of_the_launcher_does_not_inherit_this_processs_peak():
     ballast = torch.ones(64 * MB)  # 256 MB, so that this process is a fat parent
     assert ballast.nbytes > 200 * MB

@@ -237,6 +237,10 @@ def test_freezing_changes_no_identity_unless_it_is_asked_for(here, pretrained):
         (["shots=2"], "shots=2 needs a task with labels"),
         (["task=mqar"], "task=mqar needs 8299 tokens, and run="),
         (
+            ["task=classification", "task.files={here}/labelled.csv", "task.length=500"],
+            "the table of run=",
+        ),
+        (
             ["task=pairs", "task.files={here}/pairs.csv", "shots=2"],
             "shots=2 is for tasks with labels, and task=pairs",
         ),

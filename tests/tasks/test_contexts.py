@@ -116,8 +116,10 @@ def test_rows_hold_the_context_that_their_name_says(make, family):
 
 @pytest.mark.parametrize("family", Family)
 def test_what_positions_do_not_reach_is_none(make, family):
-    task, model = make(native, family, beyond=[2, 4]), Markov(family, letters(), gap=99)
-    model.max_len = 135
+    """Of a table of 1,000 positions, those of a training window are trained."""
+    changes = {"window": 135, "beyond": [2, 4]}
+    task, model = make(native, family, **changes), Markov(family, letters(), gap=99)
+    model.max_len = 1000
     found = task.evaluate(model, "test")
     assert found[named(240)] is None
     assert found[named(120)] == pytest.approx(by_hand("test", 120)[0], rel=1e-5)
@@ -131,8 +133,7 @@ def test_bits_by_position_are_of_the_same_bytes_wherever_positions_end(make):
     whole = task.evaluate(model, "validation")["by_position"]
     assert len(whole) == 8
     for max_len, reached in ((1, 1), (40, 5), (127, 7), (252, 8)):  # of 40 no whole window has place
-        model.max_len = max_len
-        found = task.behind(CONTEXTS, "validation").by_position(model)
+        found = task.behind(CONTEXTS, "validation").by_position(model, max_len)
         assert found == pytest.approx(dict(list(whole.items())[:reached]), rel=1e-5)
 
 

@@ -60,7 +60,7 @@ def test_recall_by_place_of_the_pair(pairs, seed):
     assert depths.shape == examples.target.shape
     for example, row in zip(examples, depths, strict=True):
         for at, value, depth in zip(example.at, example.target, row, strict=True):
-            place = round(depth * at / 100)
+            place = round(at - 32 * (1 - depth / 100))
             assert place % 2 == 0
             assert place < 2 * pairs
             assert example.source[place] == example.source[at]
@@ -108,15 +108,19 @@ def test_lengths_that_positions_do_not_reach_are_none_and_have_no_depths(family)
     task = Copy(family=family, start=0, vocab=5, length=10, beyond=[20, 40], **COUNTS)
     judged(task, lambda example: np.ones(len(example.target)))
     model = Anyone()
-    model.max_len = 60  # 40 + <sep> and 40 more are too many in one row, and few enough in two
+    model.max_len = 1000  # of which as many are trained as 10 symbols and their copy take
     found = task.evaluate(model, "test")
-    reached = family is Family.ENCODER_DECODER
-    assert (found["exact_match_length_40"] is not None) == reached
-    assert list(found["by_depth"]) == ["trained", "length_20", "length_40"][: 2 + reached]
+    assert found["exact_match_length_20"] is found["exact_match_length_40"] is None
+    assert list(found["by_depth"]) == ["trained"]
+    model.max_len = None
+    assert list(task.evaluate(model, "test")["by_depth"]) == ["trained", "length_20", "length_40"]
 
 
 def test_the_means_are_those_of_their_answers():
     right = [np.array([1.0, 0.0, 1.0]), np.array([0.0, 1.0, 1.0])]
     depths = np.array([[0.0, 19.9, 99.0], [20.0, 100.0, 0.0]])
-    assert by_depth(right, depths, np.array([3, 2])) == {"0": 0.5, "20": 0.0, "80": 1.0}
+    many = by_depth(right * 20, np.tile(depths, (20, 1)), np.array([3, 2] * 20))
+    assert many == {"0": 0.5, "20": 0.0, "80": 1.0}
+    few = by_depth(right * 10, np.tile(depths, (10, 1)), np.array([3, 2] * 10))
+    assert few == {"0": 0.5, "80": 1.0}, "10 answers tell no accuracy"
     assert by_depth(right, np.array([0, 25]), np.array([3, 3])) == {"0": 0.0, "25": 0.0}
