@@ -29,7 +29,8 @@ class Output(NamedTuple):
     """What a forward pass gives.
 
     hidden  (B, T, D), ready for `backbone.head`.
-    state   None unless a state went in; then the state after these tokens, a pytree of tensors.
+    state   None unless a state went in; then the state after these tokens, a pytree of tensors: no views of
+            more than they hold, which would stay alive as long as the state.
     aux     weighted scalar losses by name that training adds to its own (expert balancing).
     """
 

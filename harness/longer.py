@@ -99,7 +99,7 @@ def _parts(task: SupervisedTask, loaded: Loaded, split: str, title: str) -> Iter
         by_depth: dict[str, dict[str, float]] = found["by_depth"]
         depths = sorted({depth for row in by_depth.values() for depth in row}, key=int)
         rows = [[part, *map(row.get, depths)] for part, row in by_depth.items()]
-        about = "right answers by depth, in percent of what precedes the question"
+        about = "right answers by depth, in percent: 100 is right before the question"
         yield Sheet(about, ["part", *depths], rows)
 
 

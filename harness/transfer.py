@@ -14,7 +14,6 @@ from omegaconf import DictConfig, OmegaConf
 from archs.contract import Family
 from tasks.classification import TextTask
 from tasks.fewshot import few_shot
-from tasks.language import LanguageTask
 from tasks.objectives import Objective
 from tasks.task import Task
 
@@ -44,11 +43,11 @@ def evaluated(loaded: Loaded, config: DictConfig) -> tuple[Metrics, Mapping[str,
     task = other_task(loaded, config)
     baselines = task.baselines(config.split)
     if config.shots is None:
-        reach = loaded.task.reach(loaded.backbone)
-        if reach is not None and task.max_len > reach:
+        # Asked only where it matters: the run's own task is made from its data, which may be elsewhere.
+        if loaded.backbone.max_len is not None and task.max_len > room(loaded):
             raise ConfigError(
                 f"task={config.choices.task} needs {task.max_len} positions, "
-                f"and the table of run={loaded.folder} was trained to {reach}"
+                f"and the table of run={loaded.folder} was trained to {room(loaded)}"
             )
         return task.evaluate(loaded.backbone, config.split), baselines
     if not isinstance(task, TextTask):
@@ -69,7 +68,5 @@ def objective(loaded: Loaded) -> Objective:
 
 def room(loaded: Loaded) -> int:
     """Tokens that a prompt may have: those of a training row, since nothing is learned of places beyond."""
-    task = loaded.task
-    trained = task.window if isinstance(task, LanguageTask) else task.max_len
-    most = loaded.backbone.max_len
-    return trained if most is None else min(trained, most)
+    reach = loaded.task.reach(loaded.backbone)
+    return loaded.task.trained_len if reach is None else reach

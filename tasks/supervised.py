@@ -191,8 +191,9 @@ class SupervisedTask(Task):
         return longest(self.family, int(examples.source_lengths.max()), self.answer_len, self.in_place)
 
     def answer_depths(self, examples: Examples) -> np.ndarray | None:
-        """How far into what precedes the question an answer stands, in percent: of each answer token (N, A),
-        or where it is judged as a whole of each example (N,). None where that is no question.
+        """How near the question an answer stands, in percent, from 0, as far back as can be, to 100, right
+        before it: of each answer token (N, A), or where it is judged as a whole of each example (N,). None
+        where that is no question.
 
         examples: all of a part, in their order.
         """

@@ -49,14 +49,18 @@ class Task(ABC):
         """Numbers of `count` training batches of `size` whose mean cost is that of the training."""
         return list(range(count))
 
+    @property
+    def trained_len(self) -> int:
+        """Positions that training shows a model: of a row, or of a sequence whose state is carried on."""
+        return self.max_len if self.sequence is None else self.sequence
+
     def reach(self, model: Backbone) -> int | None:
         """Positions that `model`, trained on this task, can be asked at; None where there is no end.
 
         A table of positions ends where training did: of the rows behind it nothing was learned. What weights
         that it started from had learned there does not count.
         """
-        trained = self.max_len if self.sequence is None else self.sequence
-        return None if model.max_len is None else min(model.max_len, trained)
+        return None if model.max_len is None else min(model.max_len, self.trained_len)
 
     @classmethod
     def wrap(cls, backbone: Backbone) -> Backbone:

@@ -98,7 +98,7 @@ class Cost(Subject):
                     f"holds {held} after {T} tokens. Count every tensor of it: see archs.contract.Backbone."
                 )
                 alive = {s.data_ptr(): s.nbytes() for s in map(Tensor.untyped_storage, tree_leaves(state))}
-                assert sum(alive.values()) == held, (
+                assert sum(alive.values()) <= held, (
                     f"the tensors of a state have {held} bytes, but are views of {sum(alive.values())} after "
                     f"{T} tokens, which stay alive as long as the state does: clone what you keep"
                 )

@@ -38,4 +38,4 @@ def _chunk(A: Tensor, h: Tensor, x: Tensor, delta: Tensor, B: Tensor, C: Tensor)
         b = torch.cat([b[:, :reach], b[:, reach:] + a[:, reach:] * b[:, :-reach]], 1)
         a = torch.cat([a[:, :reach], a[:, reach:] * a[:, :-reach]], 1)
         reach *= 2
-    return torch.einsum("bken,bkn->bke", b, C), b[:, -1]
+    return torch.einsum("bken,bkn->bke", b, C), b[:, -1].clone()

@@ -21,13 +21,14 @@ from ..building import construct
 from ..counts import format_count, parse_count
 from ..environment import processor, version_of
 from ..identity import DIGITS, source, sources
-from . import child, measure, memory, subject, timing
+from . import child, launcher, measure, memory, subject, timing
+from . import device as devices
 from .device import choose_device, device_name
 from .subject import DECODED, GENERATION, lengths, operations, works
 from .timing import repeats
 from .variants import Variant, sizes, training, variants
 
-CODE = (loss, savers, child, measure, memory, subject, timing)  # of the harness: a result depends on it
+CODE = (loss, savers, child, devices, launcher, measure, memory, subject, timing)  # that results depend on
 SIDES = ("source", "target")
 START = 5.0  # seconds that the processes of a point take before and after their work, about
 RATE = 5e10  # FLOP/s of an ordinary processor, for what a point will take beside others

@@ -23,6 +23,7 @@ state_bytes   that decoding holds for one sequence, null for an encoder
 flops, peak_share   {work: of one call}, and their rate as a share of matmul_peak, in FLOP/s, which was
            measured around this work; drift: of that from the median of the folder's points on the same
            machine, relative, null where they are few; attempts
+copied     whether all of it is of the point with the same batch in mode tokens, which counts as measured
 environment   versions, device, threads, kernels, load average
 limits     {seconds, memory} of the point; free: bytes that were, where it ran out of them, else null
 """
@@ -77,7 +78,7 @@ def empty() -> Result:
     """The rest of a record of which nothing is known."""
     nothing = ("error", "memory_method", "state_bytes", "matmul_peak", "drift", "free")
     several = (*BY_WORK, "ended", "environment")
-    return {**dict.fromkeys(nothing), **{key: {} for key in several}, "attempts": 0}
+    return {**dict.fromkeys(nothing), **{key: {} for key in several}, "attempts": 0, "copied": False}
 
 
 def part(result: Result, works: Sequence[str]) -> Result | None:
@@ -85,7 +86,7 @@ def part(result: Result, works: Sequence[str]) -> Result | None:
     if not set(works) <= result["seconds"].keys():
         return None
     own = {key: {work: result[key][work] for work in works if work in result[key]} for key in BY_WORK}
-    return {"status": "ok", **{key: result[key] for key in ALIKE}, **own}
+    return {"status": "ok", "copied": True, **{key: result[key] for key in ALIKE}, **own}
 
 
 def read(path: Path) -> Result:
@@ -164,14 +165,15 @@ def drifts(results: Mapping[Path, Result]) -> dict[Path, float]:
 
     Points of other machines, PyTorches or precisions are no measure for it; of few there is no median.
     """
-    machines: dict[str, dict[Path, float]] = {}
+    machines: dict[str, dict[Path, Result]] = {}
     for path, result in results.items():
         if result["status"] == "ok":
             machine = [*(result["environment"].get(key) for key in MACHINE), result["precision"]]
-            machines.setdefault(str(machine), {})[path] = result["matmul_peak"]
+            machines.setdefault(str(machine), {})[path] = result
     found: dict[Path, float] = {}
-    for rates in machines.values():
+    for own in machines.values():
+        rates = [result["matmul_peak"] for result in own.values() if not result["copied"]]
         if len(rates) >= FEW:
-            middle = statistics.median(rates.values())
-            found |= {path: rate / middle - 1 for path, rate in rates.items()}
+            middle = statistics.median(rates)
+            found |= {path: result["matmul_peak"] / middle - 1 for path, result in own.items()}
     return found

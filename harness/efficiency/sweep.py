@@ -111,7 +111,9 @@ class Sweep:
             self.results[point.path] = old
         else:
             new = self.new(point, before)
-            self.keep(point.path, old if old and lacks(new, old) else new)
+            if old and lacks(new, old):  # and need not be tried again under these limits
+                new = {**old, "limits": self.limits, "free": new["free"] or old["free"]}
+            self.keep(point.path, new)
 
     def new(self, point: Point, before: Mapping[str, str]) -> Result:
         """A point's result. before: the kinds of work that ended at a shorter one of its curve, and how."""
@@ -139,9 +141,12 @@ class Sweep:
         }
 
     def shared(self, point: Point) -> Result | None:
-        """What the twin of a point found of its work, if all of that was timed."""
-        twin = None if point.twin is None else self.results.get(point.twin)
-        return None if twin is None else records.part(twin, point.works)
+        """What the twin of a point found of its work, if all of that was timed on a steady machine."""
+        if point.twin is None or point.twin not in self.results:
+            return None
+        if abs(records.drifts(self.results).get(point.twin, 0.0)) > UNSTEADY:
+            return None
+        return records.part(self.results[point.twin], point.works)
 
     def again(self) -> bool:
         """Measure those again during which the machine was faster or slower than in the rest.

@@ -54,8 +54,8 @@ class Difference:
 
 
 def medians(folder: Path) -> Medians:
-    """Of everything that the points in folder/bench were timed at, of those that a report shows, the
-    unsteady ones left out.
+    """Of everything that the points in folder/bench were timed at, of those that a report shows: once what
+    stands there in two modes, and the unsteady ones left out.
 
     Raises ConfigError where there is nothing.
     """
@@ -63,7 +63,8 @@ def medians(folder: Path) -> Medians:
         collected = collect(folder)
     except ValueError as error:
         raise ConfigError(str(error)) from None
-    points = [p for each in settings_of(collected.points) for own in each.points.values() for p in own]
+    curves = [own for each in settings_of(collected.points) for own in each.points.values()]
+    points = [point for own in curves for point in own if not point.copied]
     steady = [point for point in points if point.drift <= UNSTEADY]
     found: dict[Place, dict[str, float]] = {}
     for point in steady:

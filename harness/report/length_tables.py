@@ -221,8 +221,7 @@ def _meeting_cell(meeting: Meeting | None, row: str) -> Cell:
     first = meeting.crossings[0]
     low, high = first.interval
     interval = f"{rounded(low)}–{rounded(high)}" if len(told) == 1 else ""
-    level = f"level above {rounded(meeting.until)}" if meeting.until else ""
-    return Cell(", ".join(told), first.length, interval=interval, note=level)
+    return Cell(", ".join(told), first.length, interval=interval, note=_level(meeting))
 
 
 def _one_order(meeting: Meeting, row: str) -> Cell:
@@ -233,6 +232,7 @@ def _one_order(meeting: Meeting, row: str) -> Cell:
     ends = {"from": meeting.since, "until": meeting.until}
     if less and any(ends.values()):
         told = " ".join(f"{word} {rounded(length)}" for word, length in ends.items() if length)
+        told += " so far" if meeting.why and not meeting.until else ""
         return Cell(told, meeting.since or meeting.until, note=_level(meeting, named=False))
     if meeting.why:
         return Cell("so far" if less else "not so far", note=_level(meeting))

@@ -66,10 +66,10 @@ def _by_depth(comparison: Comparison, stem: str) -> Plot | None:
         axes.set_ylim(-4, 104)
         last = place == len(shown) - 1
         given = f",\n{GIVEN}" if how else ""
-        depth = "depth (% of what precedes the question)"
+        depth = "depth (%; 100: right before the question)"
         label_axes(axes, depth if last else "", f"{counted} (%){given}", place == 0)
         name_panel(axes, "length trained on" if part == "trained" else part.replace("_", " "))
-    caption = f"{comparison.title}: {counted}{how} by how deep the answer stands, a panel per length"
+    caption = f"{comparison.title}: {counted}{how} by how near the question answers stand, a panel per length"
     caption += shading((len(row.seeds) for row in comparison.rows), solved)
     return finished(figure, f"{stem}-depths", f"{counted[:1].upper()}{counted[1:]} by depth", caption)
 

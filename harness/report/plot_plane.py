@@ -126,7 +126,7 @@ def _filled(
     return (
         f"means over {over}; filled: at that length no other row is shown to be better for less, by more "
         f"than {metric.scale * metric.minimum:g} {metric.difference} and beyond chance (95% interval of the "
-        f"difference, paired over {SEEDS_NEEDED} seeds or more)"
+        f"difference, paired over {SEEDS_NEEDED} seeds or more, each pair of rows by itself)"
     )
 
 
@@ -223,8 +223,8 @@ def _best(own: Sequence[tuple[str, Place]], metric: Metric) -> list[str]:
 
 
 def _is_better(one: Place, other: Place, metric: Metric) -> bool:
-    """Whether seeds show it, as they show a winner: three at least, none missing on either side, a difference
-    that matters, and one that chance does not explain."""
+    """Whether seeds show it: three at least, none missing on either side, a difference that matters, and one
+    that chance does not explain, of this pair alone: a winner has to stand against all at once."""
     if one.values.keys() != other.values.keys() or len(one.values) < SEEDS_NEEDED:
         return False
     sign = 1 if metric.lower_is_better else -1

@@ -36,6 +36,7 @@ class Point:
     ended   {work: status} of the kinds of work that were not timed
     memory  bytes above the baseline at the peak of that work: the allocator's or the system's count
     drift   of the machine's speed while it was measured, relative to its sweep
+    copied  whether all of it is of the point with the same batch in mode tokens
     measured   when: seconds since 1970; without bounds below for what does not say
     """
 
@@ -63,6 +64,7 @@ class Point:
     flops: Mapping[str, float]
     peak_share: Mapping[str, float]
     drift: float
+    copied: bool
     environment: Mapping[str, Any]
     measured: float
 
@@ -121,6 +123,7 @@ def read_point(content: Any) -> Point:
         flops=_numbers(content.get("flops")),
         peak_share=_numbers(content.get("peak_share")),
         drift=_share(content.get("drift")),
+        copied=content.get("copied") is True,
         environment=dict(_tree(content.get("environment"))),
         measured=_time(content.get("measured")),
     )

@@ -69,6 +69,8 @@ def test_what_is_compared_is_what_a_report_shows(tmp_path, capsys, names):
         (tmp_path / "bench" / f"{names['ab'.index(name)]}.json").write_text(json.dumps(point))
     unsteady = sample_point("mamba", 128, seconds={"forward": 9.0}, drift=-0.2)
     (tmp_path / "bench" / "m.json").write_text(json.dumps(unsteady))
+    taken = sample_point("bert", 128, seconds={"forward": 5.0}, copied=True)  # stands there in another mode
+    (tmp_path / "bench" / "t.json").write_text(json.dumps(taken))
     ((place, times),) = medians(tmp_path).items()
     assert (place.work, times) == ("forward", {"gpt": 3.0})
     assert "1 unsteady point left out, of 2" in capsys.readouterr().err

@@ -76,3 +76,22 @@ def test_work_that_positions_end_before_is_left_out_alone(bench, monkeypatch):
     assert {r["error"] for r in results[2:4]} == {"its positions end at 1,024, and 1,046 are needed"}
     assert bench(*BOTH, lengths) == results
     assert len(bench.measured) == 2
+
+
+def test_what_was_measured_in_an_unsteady_minute_is_not_taken(bench):
+    """It would stay unsteady however often it is taken."""
+
+    def answer(spec):
+        slow = (spec["mode"], spec["length"]) == ("tokens", 128)
+        return {**timed(spec), "matmul_peak": 0.5e11 if slow else 1e11}
+
+    bench.answer = answer
+    assert bench("archs=[gpt]", "lengths=[32,64,128]")[2]["drift"] == -0.5
+    results = bench("archs=[gpt]", "lengths=[64,128]", "modes=[single]")
+    assert [(r["copied"], r["drift"]) for r in results] == [(True, 0.0), (False, 0.0)]
+
+
+def test_what_is_taken_is_no_further_measure_of_the_machine(bench):
+    bench.answer = timed
+    results = bench(*BOTH, "lengths=[64,128]")  # two are too few for a median
+    assert [(r["copied"], r["drift"]) for r in results] == [(False, None), (True, None)] * 2
