@@ -195,3 +195,12 @@ def test_answers_that_are_judged_otherwise_have_no_such_mark(tmp_path, changes, 
     assert f"{counted} (%)" in texts(plot.svg)
     assert plot.caption.startswith(f"copy: {counted} by how deep")
     assert "prefix" not in plot.svg + plot.caption
+
+
+@pytest.mark.parametrize(("length", "columns"), [(32, ["32", "64", "128", "256"]), (100, ["64", "128", "256"])])
+def test_a_length_of_training_without_a_part_is_that_of_the_metric_itself(tmp_path, length, columns):
+    comparison = study(tmp_path, task={**TASK, "length": length}, validation__accuracy=0.97)
+    (table,) = (table for table in part_tables(comparison, "copy") if table.title.startswith("accuracy"))
+    assert [column.title for column in table.grid.columns[1:]] == columns
+    told = [str(row[1]) for row in table.grid.rows]
+    assert all(("97" in cell) == (length == 32) for cell in told)
