@@ -64,7 +64,7 @@ def test_bits_by_position_and_accuracy_by_depth(tmp_path):
     assert {"position in the window (tokens)", "gpt", "mamba", "2k"} <= set(said)
     assert "bert" not in said
     depths = texts(drawn["needle-depths"].svg)
-    assert {"length trained on", "length 512", "depth (% of what precedes the question)"} <= set(depths)
+    assert {"length trained on", "length 512", "depth (%; 100: right before the question)"} <= set(depths)
     assert "bert cannot do 4096" in drawn["language-context-bytes"].caption
 
 

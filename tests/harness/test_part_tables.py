@@ -180,7 +180,7 @@ def test_tokens_that_were_given_the_right_ones_before_say_so(tmp_path):
     plot = depths(tmp_path, primary="exact_match")
     assert plot.title == "Token accuracy by depth"
     assert {"token accuracy (%),", "given the gold prefix"} <= set(texts(plot.svg))
-    assert "token accuracy, given the gold prefix (of bert without it), by how deep" in plot.caption
+    assert "token accuracy, given the gold prefix (of bert without it), by how near" in plot.caption
 
 
 @pytest.mark.parametrize(
@@ -193,7 +193,7 @@ def test_tokens_that_were_given_the_right_ones_before_say_so(tmp_path):
 def test_answers_that_are_judged_otherwise_have_no_such_mark(tmp_path, changes, counted):
     plot = depths(tmp_path, **changes)
     assert f"{counted} (%)" in texts(plot.svg)
-    assert plot.caption.startswith(f"copy: {counted} by how deep")
+    assert plot.caption.startswith(f"copy: {counted} by how near")
     assert "prefix" not in plot.svg + plot.caption
 
 
