@@ -226,8 +226,8 @@ class Comparison:
 
     @cached_property
     def parts(self) -> dict[tuple[str, str], dict[float, Metric]]:
-        """{(metric, axis): {number: metric}}: what is reported apart, such as accuracy by length. Where that is
-        only beyond the one number that a task was trained at, the metric itself is of that number."""
+        """{(metric, axis): {number: metric}}: what is reported apart, such as accuracy by length. Where that
+        is only beyond the one number that a task was trained at, the metric itself is of that number."""
         own = own_numbers(self.rows[0].runs[0])
         found = along_axes(self._keys, own)
         for (of, axis), along in found.items():

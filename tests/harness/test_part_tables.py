@@ -197,7 +197,9 @@ def test_answers_that_are_judged_otherwise_have_no_such_mark(tmp_path, changes, 
     assert "prefix" not in plot.svg + plot.caption
 
 
-@pytest.mark.parametrize(("length", "columns"), [(32, ["32", "64", "128", "256"]), (100, ["64", "128", "256"])])
+@pytest.mark.parametrize(
+    ("length", "columns"), [(32, ["32", "64", "128", "256"]), (100, ["64", "128", "256"])]
+)
 def test_a_length_of_training_without_a_part_is_that_of_the_metric_itself(tmp_path, length, columns):
     comparison = study(tmp_path, task={**TASK, "length": length}, validation__accuracy=0.97)
     (table,) = (table for table in part_tables(comparison, "copy") if table.title.startswith("accuracy"))
