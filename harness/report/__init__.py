@@ -115,8 +115,8 @@ def _write(path: Path, text: str) -> Path:
     return path
 
 
-def grids(content: Content) -> Iterable[tuple[str, str, Grid, Sequence[str]]]:
-    """Every table of a report: (title, name, grid, lines below it)."""
+def grids(content: Content, *, pairs: bool = True) -> Iterable[tuple[str, str, Grid, Sequence[str]]]:
+    """Every table of a report: (title, name, grid, lines below it). pairs: those of every two curves, too."""
     if content.chosen:
         yield content.chosen.title, "chosen", content.chosen.grid, content.chosen.footer
     if content.side:
@@ -131,7 +131,8 @@ def grids(content: Content) -> Iterable[tuple[str, str, Grid, Sequence[str]]]:
         yield trials_title(sweep), f"{sweep.study}-trials", grid, ()
     for measured in content.measured:
         for table in measured.tables:
-            yield table.title, table.name, table.grid, table.lines
+            if pairs or not table.pairs:
+                yield table.title, table.name, table.grid, table.lines
 
 
 def tex(content: Content) -> str:
@@ -148,11 +149,13 @@ def terminal(content: Content, written: Iterable[Path]) -> None:
     """Tables and footers on standard output, then where the files are."""
     console = Console()
     console.print(lead(content), markup=False, style="dim")
-    for title, _, grid, lines in grids(content):
+    for title, _, grid, lines in grids(content, pairs=False):
         console.print(render.terminal(grid, title, console.width))
         for line in lines:
             console.print(line, markup=False, style="dim")
         console.print()
+    if any(table.pairs for measured in content.measured for table in measured.tables):
+        console.print("From which length on one costs less than another, the files tell.", style="dim")
     for line in [*content.lines, *content.reading]:
         console.print(line, markup=False, style="dim")
     for problem in content.found.problems:

@@ -46,13 +46,18 @@ EXTRAPOLATED = (
 
 @dataclass(frozen=True)
 class LengthTable:
-    """A table with its lines below. curves: whose colour each row has; empty where a row is of two."""
+    """A table with its lines below.
+
+    curves  whose colour each row has; empty where a row is of two
+    pairs   of every two curves: several screens of a terminal, which leaves them to the files
+    """
 
     title: str
     name: str
     grid: Grid
     lines: Sequence[str] = ()
     curves: Sequence[str] = ()
+    pairs: bool = False
 
 
 def length_tables(setting: Setting, stem: str) -> list[LengthTable]:
@@ -201,7 +206,8 @@ def _crossings(setting: Setting, stem: str) -> list[LengthTable]:
         )
         columns = (Column("costs less than", number=False), *(Column(curve) for curve in curves))
         title = f"{measure.title[:1].upper()}{measure.title[1:]}: where curves cross"
-        tables.append(LengthTable(title, f"{stem}-crossings-{measure.key}", Grid(columns, rows), (), curves))
+        name = f"{stem}-crossings-{measure.key}"
+        tables.append(LengthTable(title, name, Grid(columns, rows), (), curves, pairs=True))
     if not tables:
         return []
     cells = (cell for table in tables for row in table.grid.rows for cell in row)

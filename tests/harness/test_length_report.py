@@ -213,6 +213,15 @@ def test_csv_has_a_line_per_point_exponent_and_crossing(tmp_path):
     assert len(point_lines(lengths(collect(tmp_path).points))) == len(lines)
 
 
+def test_tables_of_pairs_are_left_to_the_files(tmp_path, capsys):
+    write_points(tmp_path, archs=("gpt", "mamba"))
+    report.build(tmp_path, formats=["terminal", "markdown"])
+    out, told = capsys.readouterr().out, "where curves cross"
+    assert told in (tmp_path / "report.md").read_text()
+    assert told not in out
+    assert "From which length on one costs less than another, the files tell." in out
+
+
 # ------------------------------------------------------------------------------ points that are none
 
 
