@@ -12,12 +12,16 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from .cores import share_cores
+
 if TYPE_CHECKING:
     from .building import build
     from .loading import load
     from .record import records
 
 __all__ = ["build", "load", "records"]
+
+share_cores()  # here, since every module of ours that imports PyTorch is imported after this one
 
 _HOMES = {"build": "building", "load": "loading", "records": "record"}
 

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ..cores import pinned
 from ..errors import ConfigError
 from ..record import read_json
 from ..searchpath import child_environment
@@ -19,10 +20,22 @@ from . import launcher
 from .memory import available
 
 LAUNCHER = Path(launcher.__file__)
-THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
-# Every tensor in a mapping of its own, which the system gets back when it is freed: its count then follows
-# the allocator's. Costs time, so it is for the process whose times do not count.
-MAPPED = {"MALLOC_MMAP_THRESHOLD_": "65536"}
+# What GNU's C library does with memory that was freed. By itself it gives large blocks back, and the system
+# fills fresh pages for the next ones: up to half of a step, and another share of it in every process.
+HEAP = {
+    # Every tensor in a mapping of its own, which the system gets back when it is freed: its count then
+    # follows the allocator's.
+    "memory": {"MALLOC_MMAP_THRESHOLD_": "65536"},
+    # All of it kept, as PyTorch's allocator on a GPU does: a repetition finds the pages of the one before.
+    # Small pieces are no longer set apart, where they would keep their neighbours from becoming one block.
+    "times": {
+        "GLIBC_TUNABLES": ":".join(
+            f"glibc.malloc.{name}={value}"
+            for name, value in {"mmap_max": 0, "trim_threshold": -1, "tcache_count": 0, "mxfast": 0}.items()
+        )
+    },
+    "baseline": {},
+}
 QUIET = {"KINETO_LOG_LEVEL": "99"}
 PATIENCE = 60.0  # seconds that a process may take to start
 # Of a point's seconds, what counting memory may take: where a training step uses it up, as much is left to
@@ -117,10 +130,8 @@ def ended(status: int, said: str, seconds: float) -> dict[str, Any]:
 
 
 def environment(what: str, threads: int) -> dict[str, str]:
-    """Of a child: threads for every library that chooses before PyTorch is told."""
-    pinned = {name: str(threads) for name in THREADS}
-    fixed = {"OMP_DYNAMIC": "FALSE", "MKL_DYNAMIC": "FALSE", **QUIET}
-    return {**child_environment(), **pinned, **fixed, **(MAPPED if what == "memory" else {})}
+    """Of a child: its threads, and what becomes of memory that it frees."""
+    return {**child_environment(), **pinned(threads), **HEAP[what], **QUIET}
 
 
 def check_memory(limit: int | None, device: str, threads: int) -> None:

@@ -16,7 +16,7 @@ from omegaconf import DictConfig
 from archs.contract import Backbone, Family
 from archs.positions import Position
 
-from .. import loss, savers
+from .. import cores, loss, savers
 from ..building import construct
 from ..counts import format_count, parse_count
 from ..environment import processor, version_of
@@ -28,7 +28,8 @@ from .subject import DECODED, GENERATION, lengths, operations, works
 from .timing import repeats
 from .variants import Variant, sizes, training, variants
 
-CODE = (loss, savers, child, devices, launcher, measure, memory, subject, timing)  # that results depend on
+# What results depend on.
+CODE = (cores, loss, savers, child, devices, launcher, measure, memory, subject, timing)
 SIDES = ("source", "target")
 START = 5.0  # seconds that the processes of a point take before and after their work, about
 RATE = 5e10  # FLOP/s of an ordinary processor, for what a point will take beside others

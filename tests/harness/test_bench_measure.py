@@ -1,6 +1,9 @@
 """How the two processes of a point are started and ended, and what is made of what they leave."""
 
 import json
+import platform
+import subprocess
+import sys
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -135,11 +138,34 @@ def test_times_follow_memory_unless_nothing_was_done_in_that(monkeypatch):
     assert asked == ["memory", "times", "memory"]
 
 
-def test_threads_are_pinned_in_every_library_and_tensors_mapped_where_memory_counts():
-    for what in ("memory", "times"):
+def test_threads_are_pinned_in_every_library_whatever_the_user_set(monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "7")
+    monkeypatch.setenv("GOMP_SPINCOUNT", "infinite")
+    for what in ("memory", "times", "baseline"):
         found = measure.environment(what, 3)
         assert {found[name] for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")} == {"3"}
-        assert ("MALLOC_MMAP_THRESHOLD_" in found) == (what == "memory")
+        assert found["GOMP_SPINCOUNT"].isdigit()
+
+
+HOLDS = """
+import resource, torch
+def pages():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    torch.ones(16, 2**20)  # 64 MiB
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+print(*(pages() for _ in range(5)))
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the settings are those of GNU's C library")
+@pytest.mark.parametrize(("what", "kept"), [("times", True), ("memory", False), ("baseline", False)])
+def test_only_a_process_that_is_timed_keeps_the_pages_of_freed_tensors(what, kept):
+    done = subprocess.run(
+        [sys.executable, "-c", HOLDS], env=measure.environment(what, 1), capture_output=True, check=True
+    )
+    first, *others = map(int, done.stdout.split())
+    assert first > 1000
+    assert all((pages < first / 10) == kept for pages in others)
 
 
 @pytest.mark.parametrize(
