@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["build", "load", "records"]
 
-share_cores()  # here, since every module of ours that imports PyTorch is imported after this one
+share_cores()  # here, since in our commands PyTorch is imported after this
 
 _HOMES = {"build": "building", "load": "loading", "records": "record"}
 

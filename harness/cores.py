@@ -15,12 +15,13 @@ from __future__ import annotations
 import os
 
 COUNTS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
-WAITING = {"GOMP_SPINCOUNT": "10000"}  # rounds of GNU's OpenMP, which PyTorch is built with on Linux
+# Rounds of GNU's OpenMP, by default 300,000. The wheels of PyTorch for Linux have it; others wait as they do.
+WAITING = {"GOMP_SPINCOUNT": "10000"}
 
 
 def share_cores() -> None:
-    """Let PyTorch's threads fall asleep soon, in this process and those it starts, unless the user says how
-    OpenMP waits. It must come before PyTorch is imported."""
+    """Let PyTorch's threads fall asleep soon, unless the user says how OpenMP waits: an environment variable,
+    for this process, where PyTorch is not imported yet, and for those that it starts."""
     if "OMP_WAIT_POLICY" not in os.environ:
         for name, value in WAITING.items():
             os.environ.setdefault(name, value)

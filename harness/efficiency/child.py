@@ -23,6 +23,7 @@ from ..errors import one_line
 from ..record import write_json
 from ..searchpath import register
 from .device import device_name, kernels, limit_memory, ran_out
+from .heap import freed
 from .memory import PeakMemory, field, watched
 from .subject import DTYPES, Subject, works
 from .timing import OverTime, Stopwatch, quartiles
@@ -142,6 +143,7 @@ def times(spec: Found) -> Iterator[Found]:
             "environment": {
                 "device": device_name(spec["device"]),
                 "threads": torch.get_num_threads(),
+                "freed": freed(),
                 "load": os.getloadavg()[0],
             },
         }

@@ -17,25 +17,10 @@ from ..errors import ConfigError
 from ..record import read_json
 from ..searchpath import child_environment
 from . import launcher
+from .heap import allocating
 from .memory import available
 
 LAUNCHER = Path(launcher.__file__)
-# What GNU's C library does with memory that was freed. By itself it gives large blocks back, and the system
-# fills fresh pages for the next ones: up to half of a step, and another share of it in every process.
-HEAP = {
-    # Every tensor in a mapping of its own, which the system gets back when it is freed: its count then
-    # follows the allocator's.
-    "memory": {"MALLOC_MMAP_THRESHOLD_": "65536"},
-    # All of it kept, as PyTorch's allocator on a GPU does: a repetition finds the pages of the one before.
-    # Small pieces are no longer set apart, where they would keep their neighbours from becoming one block.
-    "times": {
-        "GLIBC_TUNABLES": ":".join(
-            f"glibc.malloc.{name}={value}"
-            for name, value in {"mmap_max": 0, "trim_threshold": -1, "tcache_count": 0, "mxfast": 0}.items()
-        )
-    },
-    "baseline": {},
-}
 QUIET = {"KINETO_LOG_LEVEL": "99"}
 PATIENCE = 60.0  # seconds that a process may take to start
 # Of a point's seconds, what counting memory may take: where a training step uses it up, as much is left to
@@ -102,7 +87,8 @@ def child(what: str, spec: Mapping[str, Any], seconds: float, memory: int | None
                 process.wait()
         found = dict(read_json(out)) if out.exists() else {}
         if not found or found.get("todo"):
-            how = ended(process.returncode, said.read_text(errors="replace"), seconds)
+            within = f"{seconds:.0f} s" + (", half of what a point may take" if what == "memory" else "")
+            how = ended(process.returncode, said.read_text(errors="replace"), within)
             found = interrupted(found, how)
     found.pop("todo", None)
     if room is not None and "out-of-memory" in {found["status"], *found.get("ended", {}).values()}:
@@ -118,11 +104,11 @@ def interrupted(found: dict[str, Any], how: dict[str, Any]) -> dict[str, Any]:
     return {**found, "ended": ended, "error": found["error"] or how["error"]}
 
 
-def ended(status: int, said: str, seconds: float) -> dict[str, Any]:
-    """What became of a process that left no result, by the launcher's exit status."""
+def ended(status: int, said: str, within: str) -> dict[str, Any]:
+    """What became of a process without a result, by the launcher's exit status. within: its time."""
     lines = said.strip().splitlines()
     if status == launcher.OVER:
-        return {"status": "over-time", "error": f"not done within {seconds:.0f} s"}
+        return {"status": "over-time", "error": f"not done within {within}"}
     if status == 128 + 9 or "bad_alloc" in said:  # SIGKILL: the kernel's, where memory has come to its end
         return {"status": "out-of-memory", "error": "killed, as systems do where memory ends"}
     how = f"killed by signal {status - 128}" if status > 128 else f"exit status {status}"
@@ -131,7 +117,7 @@ def ended(status: int, said: str, seconds: float) -> dict[str, Any]:
 
 def environment(what: str, threads: int) -> dict[str, str]:
     """Of a child: its threads, and what becomes of memory that it frees."""
-    return {**child_environment(), **pinned(threads), **HEAP[what], **QUIET}
+    return {**allocating(what, child_environment()), **pinned(threads), **QUIET}
 
 
 def check_memory(limit: int | None, device: str, threads: int) -> None:

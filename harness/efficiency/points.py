@@ -21,7 +21,7 @@ from ..building import construct
 from ..counts import format_count, parse_count
 from ..environment import processor, version_of
 from ..identity import DIGITS, source, sources
-from . import child, launcher, measure, memory, subject, timing
+from . import child, heap, launcher, measure, memory, subject, timing
 from . import device as devices
 from .device import choose_device, device_name
 from .subject import DECODED, GENERATION, lengths, operations, works
@@ -29,7 +29,7 @@ from .timing import repeats
 from .variants import Variant, sizes, training, variants
 
 # What results depend on.
-CODE = (cores, loss, savers, child, devices, launcher, measure, memory, subject, timing)
+CODE = (cores, loss, savers, child, devices, heap, launcher, measure, memory, subject, timing)
 SIDES = ("source", "target")
 START = 5.0  # seconds that the processes of a point take before and after their work, about
 RATE = 5e10  # FLOP/s of an ordinary processor, for what a point will take beside others

@@ -12,7 +12,6 @@ import torch
 
 REPEATS = (3, 20)  # fewest and most repetitions of a timing
 ENOUGH = 1.5  # seconds: between the two bounds, repetitions are as many as take about so long
-WARM = 1.0  # seconds: a first call that takes longer counts, one that does not has warmed up the others
 SIDE = {"cpu": 1024, "cuda": 8192}  # of the square product that stands for the machine's peak
 BURST = 5  # products per look at the peak
 
@@ -63,8 +62,9 @@ class Stopwatch:
         """Seconds of every repetition. Raises OverTime as soon as it is known that they are too long."""
         self.look()
         first = seconds_of(work, self.device)
-        counted = [first] if first > WARM else []
         left = (self.deadline - time.monotonic()) / max(first, 1e-9)
+        # It fills pages and caches that the others find: it counts where there is no time to do without it.
+        counted = [] if left >= REPEATS[0] else [first]
         wanted = min(repeats(first), len(counted) + left)
         if wanted < REPEATS[0]:
             raise OverTime(f"{name} takes {first:.3g} s, and {REPEATS[0]} times that is more than is left")

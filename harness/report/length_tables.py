@@ -101,7 +101,7 @@ def _by_length(
 
 def _peaks(setting: Setting, name: str) -> LengthTable | None:
     """A row per curve, a column per length: the rate of a training step, of that of a matrix product."""
-    (work,) = TRAIN.works
+    work = TRAIN.work
     shares = {
         curve: {p.length: p.peak_share[work] for p in setting.of(curve, TRAIN) if work in p.peak_share}
         for curve in setting.curves
@@ -127,7 +127,7 @@ def _cost_cell(setting: Setting, point: Point | None, timed: Measure, stored: Me
         taken *= point.batch  # what a batch needs, which has to fit
     told = "" if taken is None else size(taken)
     if seconds is None:
-        status = point.became(timed.works)
+        status = point.became(timed.asks(point))
         return EMPTY if status == "ok" else Cell(STATUSES[status], interval=told)
     speed = (1 if timed is DECODE else point.length) / seconds
     note = "unsteady" if point.drift > UNSTEADY else ""
@@ -139,11 +139,11 @@ def _without_result(setting: Setting, timed: Measure, shown: Sequence[Point]) ->
     lines = []
     points = [point for point in shown if not setting.known([point], timed)]
     for point in points:
-        status = point.became(timed.works)
+        status = point.became(timed.asks(point))
         if status not in ("ok", "skipped"):
             error = f": {point.error}" if point.error else ""
             lines.append(f"{point.curve} at {point.length:,}: {STATUSES[status]}{error}.")
-    if any(point.became(timed.works) == "skipped" for point in points):
+    if any(point.became(timed.asks(point)) == "skipped" for point in points):
         lines.append("Skipped: a shorter length of that curve ended without a result.")
     if any(point.drift > UNSTEADY for point in shown):
         lines.append(

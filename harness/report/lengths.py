@@ -12,7 +12,12 @@ from .length_tables import LengthTable, length_tables
 from .measures import READ_MEMORY, Setting, settings_of
 from .points import Point
 
-ABOUT = {"processor": "{}", "torch": "torch {}", "threads": "threads: {}"}  # of a point's environment
+ABOUT = {  # of a point's environment
+    "processor": "{}",
+    "torch": "torch {}",
+    "threads": "threads: {}",
+    "freed": "freed memory, while timed: {}",
+}
 
 
 @dataclass(frozen=True)

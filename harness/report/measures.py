@@ -15,15 +15,19 @@ from .points import Point
 class Measure:
     """What grows with length: the cost of one sequence.
 
-    works   of these the first that a point has been timed at; none for a state, which needs no timing
+    work    that is timed or takes the memory; "" for a state, which needs no timing
     modes   whose points are read: of one of them alone, the first where they know as many curves
     """
 
     key: str
     title: str
-    works: tuple[str, ...]
+    work: str
     modes: tuple[str, ...]
     kind: str = "time"
+
+    def asks(self, point: Point) -> str:
+        """The work of that point: an encoder, without a state to prefill, reads in a forward pass."""
+        return "forward" if self.work == "prefill" and point.family == "encoder" else self.work
 
     def of(self, point: Point, count: str) -> float | None:
         """Seconds or bytes of one sequence of that point; of memory the one counted by `count`.
@@ -32,19 +36,19 @@ class Measure:
         """
         if self.kind == "state":
             return float(point.state_bytes) if point.state_bytes else None
-        for work in self.works:
-            found = point.seconds.get(work) if self.kind == "time" else point.memory.get(work, {}).get(count)
-            if found is not None:
-                return found / point.batch if work != "decode" else found if point.batch == 1 else None
-        return None
+        work = self.asks(point)
+        found = point.seconds.get(work) if self.kind == "time" else point.memory.get(work, {}).get(count)
+        if found is None or work != "decode":
+            return found and found / point.batch
+        return found if point.batch == 1 else None
 
 
-TRAIN = Measure("train", "training time", ("train_step",), ("tokens",))
-MEMORY = Measure("memory", "training memory", ("train_step",), ("tokens",), "memory")
-READ = Measure("prefill", "reading time", ("prefill", "forward"), ("single", "tokens"))
-READ_MEMORY = Measure("read-memory", "reading memory", ("prefill", "forward"), ("single", "tokens"), "memory")
-DECODE = Measure("decode", "time per decoded token", ("decode",), ("single", "tokens"))
-STATE = Measure("state", "cache or state", (), ("single", "tokens"), "state")
+TRAIN = Measure("train", "training time", "train_step", ("tokens",))
+MEMORY = Measure("memory", "training memory", "train_step", ("tokens",), "memory")
+READ = Measure("prefill", "reading time", "prefill", ("single", "tokens"))
+READ_MEMORY = Measure("read-memory", "reading memory", "prefill", ("single", "tokens"), "memory")
+DECODE = Measure("decode", "time per decoded token", "decode", ("single", "tokens"))
+STATE = Measure("state", "cache or state", "", ("single", "tokens"), "state")
 MEASURES = (TRAIN, MEMORY, READ, READ_MEMORY, DECODE, STATE)
 
 
@@ -78,7 +82,7 @@ class Setting:
         """The points of a curve that the measure reads; none where it is known at no length, unless it was
         tried: what ended at the first length has no result, and is not left out for it."""
         own = self.points.get((curve, self.modes[measure]), ())
-        tried = any(work in point.ended for point in own for work in measure.works)
+        tried = any(measure.asks(point) in point.ended for point in own)
         return own if tried or self.known(own, measure) else ()
 
     def known(self, points: Iterable[Point], measure: Measure) -> bool:
@@ -125,7 +129,7 @@ def _spread(
     """Quartiles of a cost, how many measurements they are of, and how far the machine's speed was off."""
     if measure.kind != "time":
         return None, None, 0.0
-    work = next(work for work in measure.works if work in point.seconds)
+    work = measure.asks(point)
     if work not in point.spread:
         return None, None, point.drift
     share = cost / point.seconds[work]

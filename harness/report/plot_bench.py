@@ -182,13 +182,14 @@ def _mark_lost(axes: Axes, setting: Setting, picture: Picture, looks: Mapping[st
     """A cross along the upper edge where a curve ended without a result; what became of them, in words."""
     told: list[str] = []
     edge = axes.get_xaxis_transform()  # x in data, y in parts of the axes
-    works, costs = picture.measure.works, setting.costs[picture.measure]
+    costs = setting.costs[picture.measure]
     for curve, look in looks.items():
         lost = [p for p in setting.of(curve, picture.measure) if not setting.known([p], picture.measure)]
-        first = next((point for point in lost if point.became(works) != "ok"), None)
+        ended = ((point, point.became(picture.measure.asks(point))) for point in lost)
+        first, became = next(((point, how) for point, how in ended if how != "ok"), (None, "ok"))
         if first is None:
             continue
-        status, at = STATUSES[first.became(works)], (first.length, 0.97 - 0.06 * len(told))
+        status, at = STATUSES[became], (first.length, 0.97 - 0.06 * len(told))
         name = None if curve in costs else curve  # has no line that would name it
         axes.plot(
             *at, "x", color=look.color, markersize=6, linestyle="", transform=edge, clip_on=False, label=name

@@ -72,9 +72,9 @@ class Point:
     def ok(self) -> bool:
         return self.status == "ok"
 
-    def became(self, works: Sequence[str]) -> str:
-        """The status of that work; of several names for it the first that did not go well counts."""
-        return next((self.ended[work] for work in works if work in self.ended), self.status)
+    def became(self, work: str) -> str:
+        """The status of that work."""
+        return self.ended.get(work, self.status)
 
     @property
     def curve(self) -> str:

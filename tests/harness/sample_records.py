@@ -202,12 +202,9 @@ def sample_point(arch, length, mode="tokens", side=None, *, draw=None, **changes
     step = batch * (c0 + c1 * length + c2 * length**2) * noise * (0.9 if side == "target" else 1)
     forward = step / 3
     token = 1.1e-3 if arch == "mamba" else 9e-4 + 5e-8 * length
-    if mode == "tokens":
-        seconds = {"train_step": step, "forward": forward}
-    elif family == "encoder":
-        seconds = {"forward": forward}
-    else:
-        seconds = {"prefill": forward, "decode": token}
+    seconds = {"train_step": step, "forward": forward} if mode == "tokens" else {}
+    seconds |= {"forward": forward} if family == "encoder" else {"prefill": forward}
+    seconds |= {"decode": token} if family != "encoder" and mode == "single" else {}
     memory = batch * length * (90_000 if arch == "mamba" else 50_000 + (4 * length if arch == "t5" else 0))
     point = {
         "arch": arch, "base": arch, "family": family, "side": side, "length": length, "mode": mode,

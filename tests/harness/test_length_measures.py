@@ -165,6 +165,20 @@ def test_reading_measured_before_a_training_step_ran_over_time_counts():
     assert len(setting.costs[TRAIN]["bert"]) == len(AT) - 1
 
 
+def test_what_is_no_prefill_is_no_reading_of_a_decoder():
+    points = [sample_point("gpt", length) for length in AT]
+    late = points[-1]
+    late |= {"ended": dict.fromkeys(["prefill", "decode", "train_step"], "over-time")}
+    for part in ("seconds", "memory"):
+        late[part] = {"forward": late[part]["forward"]}
+    setting = setting_of(*points)
+    for measure in (READ, READ_MEMORY):
+        assert list(setting.costs[measure]["gpt"].lengths) == list(AT[:-1])
+    (part,) = lengths(map(read_point, points))
+    read = next(table for table in part.tables if table.name == "lengths-read")
+    assert read.grid.rows[0][-1].text == "over time"
+
+
 # ------------------------------------------------------------------------------ noise, machine and shares
 
 
