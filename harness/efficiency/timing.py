@@ -63,8 +63,8 @@ class Stopwatch:
         self.look()
         first = seconds_of(work, self.device)
         left = (self.deadline - time.monotonic()) / max(first, 1e-9)
-        # It fills pages and caches that the others find: it counts where there is no time to do without it.
-        counted = [] if left >= REPEATS[0] else [first]
+        # It fills pages and caches that the others find: it counts where time is short.
+        counted = [] if left > REPEATS[0] + 1 else [first]
         wanted = min(repeats(first), len(counted) + left)
         if wanted < REPEATS[0]:
             raise OverTime(f"{name} takes {first:.3g} s, and {REPEATS[0]} times that is more than is left")

@@ -1,6 +1,7 @@
 """One point: what its two processes find, how it ends, and how a device is used."""
 
 import math
+import time
 
 import pytest
 import torch
@@ -11,7 +12,7 @@ from torch.utils._pytree import tree_leaves
 
 from archs import LayerNorm
 from harness.compose import compose
-from harness.efficiency import child, device, measure
+from harness.efficiency import child, device, measure, timing
 from harness.efficiency.points import points
 from harness.efficiency.subject import DECODED, Subject, works
 from harness.efficiency.timing import OverTime, Stopwatch, quartiles, repeats, seconds_of
@@ -160,6 +161,25 @@ def test_work_that_cannot_end_in_time_says_so_after_its_first_call():
         watch.time(lambda: calls.append(1), "train_step")
     assert calls == [1]
     assert len(Stopwatch(torch.device("cpu")).time(lambda: calls.append(1), "forward")) == 20
+
+
+def test_a_first_call_warms_up_the_others_and_counts_where_time_is_short(monkeypatch):
+    calls = []
+
+    def taken(work, device):
+        work()
+        return 5.0 + len(calls)
+
+    def seconds(steps):
+        calls.clear()
+        deadline = time.monotonic() + 6.0 * steps
+        return Stopwatch(torch.device("cpu"), deadline=deadline).time(lambda: calls.append(1), "forward")
+
+    monkeypatch.setattr(timing, "seconds_of", taken)
+    assert seconds(100) == [7.0, 8.0, 9.0]
+    assert seconds(3.5) == seconds(2.5) == [6.0, 7.0, 8.0]
+    with pytest.raises(OverTime):
+        seconds(1.5)
 
 
 def test_an_error_is_an_outcome(tmp_path):
