@@ -4,8 +4,8 @@ By itself it gives large blocks back, and the system fills fresh pages for the n
 step at 8,192 tokens half of the time, and in others a share that depends on the process's luck.
 
     baseline  as it comes
-    memory    every tensor from 64 KiB on in a mapping of its own, which the system gets back when it is freed:
-              its count then follows the allocator's
+    memory    every tensor from 64 KiB on in a mapping of its own, which the system gets back when freed: its
+              count then follows the allocator's
     times     all of it is kept, as by PyTorch's allocator on a GPU: a repetition finds the pages of the one
               before. Small pieces are not set apart: there they keep what lies between them from becoming
               one block again. A token takes 2 to 3% longer to decode for it, at 1M parameters.
