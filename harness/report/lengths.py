@@ -142,7 +142,7 @@ def _machine(points: Sequence[Point]) -> list[str]:
         if names := ", ".join(dict.fromkeys(name for each in found for name in _kernels(each))):
             used.setdefault(names, []).append(curve)
     said += [f"kernels of {', '.join(curves)}: {names}" for names, curves in used.items()]
-    methods = sorted({point.memory_method for point in points if point.memory_method})
+    methods = sorted({point.memory_method for point in points if point.memory and point.memory_method})
     said += [f"memory, {' or '.join(methods)}"] if methods else []
     return [f"On {'; '.join(said)}."] if said else []
 

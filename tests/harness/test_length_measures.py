@@ -208,6 +208,7 @@ def test_a_line_names_the_machine_its_kernels_and_how_memory_was_counted():
         for arch in LAWS
         for length in AT
     ]
+    points.append(sample_point("gpt", 2 * AT[-1], memory={}, memory_method="none", environment=about))
     (part,) = lengths(map(read_point, points))
     told = "On Example 9000; torch 2.9.1; threads: 2; kernels of bert, gpt, t5: attention "
     told += "flash_attention_for_cpu; kernels of mamba: S6 numba; memory, allocator, beside the operating "
