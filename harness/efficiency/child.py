@@ -98,7 +98,7 @@ def memory(spec: Found) -> Iterator[Found]:
         yield {
             **state,
             "memory": found,
-            "memory_method": words(spec["device"], method, bool(operators)),
+            "memory_method": words(spec["device"], method, torch.profiler.kineto_available()),
             "state_bytes": subject.state_bytes(),
             "environment": {"kernels": kernels(subject.module, spec["device"], operators)},
         }
